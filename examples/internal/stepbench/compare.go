@@ -19,8 +19,9 @@ type contender interface {
 	// open creates the network and makes a first step, which compiles and allocates what later
 	// steps reuse. An *unsupportedError says that the contender cannot run this network.
 	open(w workload, threads int) (parameters int, err error)
-	// turn makes steps for at least the given time and returns the seconds of each.
-	turn(ctx context.Context, least time.Duration) ([]float64, error)
+	// turn makes at least the given number of steps, for at least the given time, and returns the
+	// seconds of each.
+	turn(ctx context.Context, steps int, least time.Duration) ([]float64, error)
 	close() error
 }
 
@@ -41,7 +42,7 @@ type side struct {
 }
 
 // compare times training steps of all contenders, which alternate.
-func compare(ctx context.Context, w workload, contenders []contender, turns int, least time.Duration, progress io.Writer) (r *result, err error) {
+func compare(ctx context.Context, w workload, contenders []contender, turns, steps int, least time.Duration, progress io.Writer) (r *result, err error) {
 	r = &result{network: w.name, input: w.input(), date: time.Now().Format(time.DateOnly), machine: thisMachine()}
 	var opened []contender
 	defer func() {
@@ -78,7 +79,7 @@ func compare(ctx context.Context, w workload, contenders []contender, turns int,
 			if ctx.Err() != nil {
 				return nil, errors.New("interrupted")
 			}
-			times, err := c.turn(ctx, least)
+			times, err := c.turn(ctx, steps, least)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name(), err)
 			}
@@ -121,8 +122,8 @@ func (o *ownNetwork) open(w workload, _ int) (parameters int, err error) {
 	return o.parameters, nil
 }
 
-func (o *ownNetwork) turn(ctx context.Context, least time.Duration) (seconds []float64, err error) {
-	for spent := time.Duration(0); len(seconds) == 0 || spent < least; {
+func (o *ownNetwork) turn(ctx context.Context, steps int, least time.Duration) (seconds []float64, err error) {
+	for spent := time.Duration(0); len(seconds) < steps || spent < least; {
 		if ctx.Err() != nil {
 			return nil, errors.New("interrupted")
 		}

@@ -48,7 +48,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	size := flags.String("size", "", "`X,Y,Z` voxels; empty: 160,128,24, and 64,64,32 for r2unet")
 	backendName := flags.String("backend", backends.Default(), "`backend`: "+strings.Join(backends.Names(), ", "))
 	turns := flags.Int("turns", 3, "number of `turns` per network, for both afl and PyTorch")
-	least := flags.Duration("turn", time.Second, "minimum time of a turn, which has at least one step")
+	steps := flags.Int("steps", 3, "minimum number of `steps` of a turn; the first ones may wait for memory that the system has taken meanwhile")
+	least := flags.Duration("turn", time.Second, "minimum time of a turn")
 	python := flags.String("python", "/usr/bin/python3", "`list` of interpreters that have PyTorch, each compared with; none: skip the comparison")
 	modeList := flags.String("modes", "eager,channels_last_3d", "`list` of ways to run PyTorch, each where the interpreter supports it: "+strings.Join(modes, ", "))
 	limit := flags.Duration("compile_limit", 10*time.Minute, "longest time to compile one network, after which that is reported as failed")
@@ -63,6 +64,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return fmt.Errorf("unexpected argument %q (-h lists the flags)", flags.Arg(0))
 	case *turns < 1:
 		return fmt.Errorf("-turns is %d, want at least 1", *turns)
+	case *steps < 1:
+		return fmt.Errorf("-steps is %d, want at least 1", *steps)
 	case *least < 0:
 		return fmt.Errorf("-turn is %s, want at least 0", *least)
 	case *limit <= 0:
@@ -117,7 +120,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	results := before
 	for _, w := range work {
 		fmt.Fprintf(progress, "%s …\n", w)
-		r, err := compare(ctx, w, contenders, *turns, *least, progress)
+		r, err := compare(ctx, w, contenders, *turns, *steps, *least, progress)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}

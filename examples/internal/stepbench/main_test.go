@@ -24,7 +24,7 @@ func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	var out, progress bytes.Buffer
 	require.NoError(t, run(context.Background(), []string{
-		"-models", "unet,segresnet", "-size", "32,32,16", "-python", "none", "-turns", "2", "-turn", "1ns", "-out", dir,
+		"-models", "unet,segresnet", "-size", "32,32,16", "-python", "none", "-turns", "2", "-steps", "1", "-turn", "0s", "-out", dir,
 	}, &out, &progress))
 	assert.Contains(t, out.String(), "| unet | 1×3×32×32×16 | 4810645 |")
 	text, err := os.ReadFile(filepath.Join(dir, "steps.md"))
@@ -40,7 +40,7 @@ func TestRun(t *testing.T) {
 	// A second run adds another network to those of the folder.
 	out.Reset()
 	require.NoError(t, run(context.Background(), []string{
-		"-models", "mrrn", "-size", "16,16,8", "-python", "none", "-turns", "1", "-turn", "1ns", "-out", dir,
+		"-models", "mrrn", "-size", "16,16,8", "-python", "none", "-turns", "1", "-steps", "1", "-turn", "0s", "-out", dir,
 	}, &out, &progress))
 	assert.Regexp(t, `(?s)\| unet \| 1×3×32×32×16 .*\| segresnet \| 1×3×32×32×16 .*\| mrrn \| 1×3×16×16×8 `, out.String())
 	results, err := readTable(filepath.Join(dir, "steps.csv"))
@@ -61,7 +61,7 @@ func (f *fake) name() string                    { return f.who }
 func (f *fake) isPeer() bool                    { return f.peer }
 func (f *fake) open(workload, int) (int, error) { return 7, f.failure }
 func (f *fake) close() error                    { return nil }
-func (f *fake) turn(context.Context, time.Duration) ([]float64, error) {
+func (f *fake) turn(context.Context, int, time.Duration) ([]float64, error) {
 	return f.seconds, nil
 }
 
@@ -71,11 +71,11 @@ func TestRatios(t *testing.T) {
 	eager := &fake{who: "PyTorch 1 eager", peer: true, seconds: []float64{4, 5}}
 	compiled := &fake{who: "PyTorch 2 compile", peer: true, failure: &unsupportedError{"no compiler"}}
 	contenders := []contender{&fake{who: "onednn", seconds: []float64{2, 2}}, eager, compiled}
-	first, err := compare(t.Context(), workload{name: "unet"}, contenders, 1, 0, io.Discard)
+	first, err := compare(t.Context(), workload{name: "unet"}, contenders, 1, 2, 0, io.Discard)
 	require.NoError(t, err)
 	compiled.failure, compiled.seconds = nil, []float64{3}
 	eager.seconds = []float64{16}
-	second, err := compare(t.Context(), workload{name: "mrrn"}, contenders, 2, 0, io.Discard)
+	second, err := compare(t.Context(), workload{name: "mrrn"}, contenders, 2, 2, 0, io.Discard)
 	require.NoError(t, err)
 	assert.Len(t, second.sides[0].seconds, 4)
 	results := merge(merge([]*result{second, {network: "unet"}}, second), first)
@@ -91,7 +91,7 @@ func TestRatios(t *testing.T) {
 	assert.Equal(t, results, read)
 
 	compiled.failure = errors.New("out of memory")
-	_, err = compare(t.Context(), workload{name: "mrrn"}, contenders, 2, 0, io.Discard)
+	_, err = compare(t.Context(), workload{name: "mrrn"}, contenders, 2, 2, 0, io.Discard)
 	assert.EqualError(t, err, "PyTorch 2 compile: out of memory")
 }
 
@@ -104,7 +104,7 @@ func TestPyTorch(t *testing.T) {
 	if err := exec.Command(python, "-c", "import torch").Run(); err != nil {
 		t.Skip("no PyTorch: ", err)
 	}
-	args := []string{"-models", "segresnet", "-size", "16,16,8", "-python", python, "-turns", "1", "-turn", "1ns"}
+	args := []string{"-models", "segresnet", "-size", "16,16,8", "-python", python, "-turns", "1", "-steps", "1", "-turn", "0s"}
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), args, &out, io.Discard))
 	assert.Regexp(t, `(?m)^\| segresnet( \| [0-9.e+]+){3} \| .* (eager|channels_last_3d) \|$`, out.String())
@@ -138,7 +138,7 @@ func TestForeignTable(t *testing.T) {
 func TestLostOutput(t *testing.T) {
 	read, out := io.Pipe()
 	require.NoError(t, read.Close())
-	args := []string{"-models", "segresnet", "-size", "16,16,8", "-python", "none", "-turns", "1", "-turn", "1ns"}
+	args := []string{"-models", "segresnet", "-size", "16,16,8", "-python", "none", "-turns", "1", "-steps", "1", "-turn", "0s"}
 	assert.ErrorIs(t, run(context.Background(), args, out, &bytes.Buffer{}), io.ErrClosedPipe)
 	dir := t.TempDir()
 	require.NoError(t, run(context.Background(), append(args, "-out", dir), out, &bytes.Buffer{}))
@@ -147,7 +147,7 @@ func TestLostOutput(t *testing.T) {
 
 func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
-		{"-models", "alexnet"}, {"-size", "1,2"}, {"-size", "a,b,c"}, {"-turns", "0"}, {"-turn", "-1s"}, {"-out", "/dev/null/a"}, {"stray"}, {"-python", "/no/such/python"},
+		{"-models", "alexnet"}, {"-size", "1,2"}, {"-size", "a,b,c"}, {"-turns", "0"}, {"-steps", "0"}, {"-turn", "-1s"}, {"-out", "/dev/null/a"}, {"stray"}, {"-python", "/no/such/python"},
 		{"-modes", "lazy", "-python", "none"}, {"-compile_limit", "0s"},
 		{"-models", "unet", "-backend", "abacus", "-python", "none"},
 	} {

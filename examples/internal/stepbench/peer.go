@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -126,13 +125,11 @@ func (t *torchNetwork) open(w workload, threads int) (parameters int, err error)
 	return a.Parameters, err
 }
 
-// turn trains for at least the given time and at least one step, and returns the seconds of
-// each step.
-func (t *torchNetwork) turn(_ context.Context, least time.Duration) ([]float64, error) {
+func (t *torchNetwork) turn(_ context.Context, steps int, least time.Duration) ([]float64, error) {
 	var a struct{ Seconds []float64 }
-	err := t.process.Ask(map[string]any{"do": "step", "mode": t.mode, "seconds": least.Seconds()}, &a)
-	if err == nil && len(a.Seconds) == 0 {
-		err = errors.New("the PyTorch process returned no steps")
+	err := t.process.Ask(map[string]any{"do": "step", "mode": t.mode, "steps": steps, "seconds": least.Seconds()}, &a)
+	if err == nil && len(a.Seconds) < steps {
+		err = fmt.Errorf("the PyTorch process made %d steps, want at least %d", len(a.Seconds), steps)
 	}
 	return a.Seconds, err
 }

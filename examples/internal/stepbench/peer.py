@@ -11,8 +11,8 @@ with one line of JSON on standard output:
          MODE is "eager", "channels_last_3d" (network and input in that memory format),
          "compile" (network and loss through torch.compile) or "compile_channels_last_3d".
          Compilation fails where it raises an exception or takes more than S seconds
-  {"do": "step", "mode": MODE, "seconds": S}
-      -> {"seconds": […]}; trains the network of that mode for at least one step and at
+  {"do": "step", "mode": MODE, "steps": N, "seconds": S}
+      -> {"seconds": […]}; trains the network of that mode for at least N steps and at
          least S seconds in total
   {"do": "release", "mode": MODE} -> {}; frees the network of that mode
 
@@ -401,9 +401,9 @@ class Peer:
         self.trained[mode] = trained
         return {"parameters": sum(p.numel() for p in trained.net.parameters())}
 
-    def step(self, mode, seconds):
+    def step(self, mode, steps, seconds):
         trained, times = self.trained[mode], []
-        while not times or sum(times) < seconds:
+        while len(times) < steps or sum(times) < seconds:
             start = time.perf_counter()
             trained.step()
             times.append(time.perf_counter() - start)
