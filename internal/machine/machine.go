@@ -41,15 +41,3 @@ func field(path, key string) string {
 	}
 	return ""
 }
-
-// CPUModel returns the processor's vendor, family, model and stepping, or "" if they are
-// unknown.
-func CPUModel() string {
-	var known []string
-	for _, key := range []string{"vendor_id", "cpu family", "model", "stepping"} {
-		if v := field("/proc/cpuinfo", key); v != "" {
-			known = append(known, key+" "+v)
-		}
-	}
-	return strings.Join(known, ", ")
-}

@@ -16,10 +16,6 @@ type Options struct {
 	// Profile measures the time of each operation; only onednn supports it. See
 	// [onednn.Profile].
 	Profile bool
-	// Choices is [onednn.Config.Choices]; other backends have no choice.
-	Choices string
-	// Cache is [onednn.Config.Cache].
-	Cache string
 }
 
 // Names returns the names that [Open] accepts.
@@ -47,7 +43,7 @@ func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Co
 func Open(name string, o Options) (nn.Backend, error) {
 	switch name {
 	case "onednn":
-		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices, Cache: o.Cache})
+		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile})
 	case "portable":
 		if o.Profile {
 			return nil, fmt.Errorf("backend %q does not support profiling", name)

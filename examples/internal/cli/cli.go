@@ -202,7 +202,7 @@ func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, toget
 		}
 	}()
 	var job *train.Job
-	rec, err := together.recordOf(o.modelDir, func() (rec *record, err error) {
+	rec, err := together.recordOf(func() (rec *record, err error) {
 		if lock, err = o.lock(p.Name, progress); err != nil || o.join {
 			return nil, err
 		}

@@ -9,9 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -54,8 +52,6 @@ func (d *distFlags) check() error {
 type processes struct {
 	world *mpi.World
 	group *dist.Group
-	// scratch is a folder of this process, "" for the first one, which has that of the run.
-	scratch string
 }
 
 // open joins the processes that the launcher has started; nil without -dist.
@@ -68,12 +64,7 @@ func (d *distFlags) open() (*processes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-dist: %w", err)
 	}
-	// Processes that measured would choose different implementations of convolutions, which
-	// round differently. All compute by those that the run has recorded, or by estimates.
-	if err := os.Setenv("AFL_TUNING", "off"); err != nil {
-		return nil, err
-	}
-	return &processes{world: world, group: dist.NewGroup(world)}, nil
+	return &processes{world, dist.NewGroup(world)}, nil
 }
 
 // root reports whether this process reads and writes the files of the run.
@@ -90,13 +81,8 @@ func (p *processes) groupOf() *dist.Group {
 // has ended, and otherwise by ending them too: they would wait for this one. It returns for a
 // single process.
 func (p *processes) leave(code int, err error) {
-	if p == nil {
-		return
-	}
-	if p.scratch != "" {
-		os.RemoveAll(p.scratch)
-	}
 	switch {
+	case p == nil:
 	case err == nil, errors.Is(err, train.ErrInterrupted), dist.Agreed(err):
 		p.world.Exit(code)
 	default:
@@ -127,43 +113,26 @@ func (p *processes) describe(progress *report.Progress) error {
 }
 
 // recordOf returns the record of the run in all processes: the first one makes it by lead, and
-// the others wait for that, however long the first one reads the data. dir is the folder of the run.
-func (p *processes) recordOf(dir string, lead func() (*record, error)) (*record, error) {
+// the others wait for that, however long the first one reads the data.
+func (p *processes) recordOf(lead func() (*record, error)) (*record, error) {
 	if p == nil {
 		return lead()
 	}
-	var content struct {
-		Record  *record
-		Choices []byte // content of choicesName; empty if there is none
-	}
+	var rec *record
 	raw, err := p.group.Send("record of the run", func() (raw []byte, err error) {
-		if content.Record, err = lead(); err != nil {
+		if rec, err = lead(); err != nil {
 			return nil, err
 		}
-		if content.Choices, err = os.ReadFile(filepath.Join(dir, choicesName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		return json.Marshal(content)
+		return json.Marshal(rec)
 	})
 	if err != nil || p.root() {
-		return content.Record, err
+		return rec, err
 	}
-	if err := json.Unmarshal(raw, &content); err != nil {
+	rec = &record{}
+	if err := json.Unmarshal(raw, rec); err != nil {
 		return nil, fmt.Errorf("record of the run: %w", err)
 	}
-	if p.scratch, err = os.MkdirTemp("", "afl-process-*"); err == nil && len(content.Choices) > 0 {
-		err = os.WriteFile(p.choices(dir), content.Choices, 0o644)
-	}
-	return content.Record, err
-}
-
-// choices returns the path of choicesName of a run in dir: that of the run itself, or a copy that
-// belongs to this process.
-func (p *processes) choices(dir string) string {
-	if !p.root() {
-		dir = p.scratch
-	}
-	return filepath.Join(dir, choicesName)
+	return rec, nil
 }
 
 // agree returns an error in all processes if there is one in any.

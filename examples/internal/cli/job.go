@@ -24,10 +24,6 @@ import (
 // phantomPageCases is the least number of cases of a phantom whose images report.html contains.
 const phantomPageCases = 8
 
-// choicesName is the name of the file in the run's folder that records by which implementations
-// of convolutions it is computed: a run that is resumed has to repeat them to the same bits.
-const choicesName = "convolutions.json"
-
 // newJob creates the training job from the flags: it finds or generates the data, fits
 // volume sizes and networks to each other, and writes the record of a new run or compares
 // that of a resumed one with the data. Facts that a reader of the results needs to know go
@@ -71,7 +67,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			return nil, nil, err
 		}
 	}
-	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile, Choices: together.choices(o.modelDir)})
+	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile})
 	if err != nil {
 		return nil, nil, usageErrorf("-backend %s: %v", o.backend, err)
 	}

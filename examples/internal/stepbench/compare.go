@@ -99,20 +99,14 @@ type ownNetwork struct {
 	*stepper
 	backendName string
 	profiled    bool
-	choices     string // folder for measured choices of implementations; empty: estimates
 }
 
-func (o *ownNetwork) name() string {
-	if o.choices != "" {
-		return o.backendName + " measured"
-	}
-	return o.backendName
-}
+func (o *ownNetwork) name() string { return o.backendName }
 
 func (o *ownNetwork) isPeer() bool { return false }
 
 func (o *ownNetwork) open(w workload, _ int) (parameters int, err error) {
-	if o.stepper, err = newStepper(w, o.backendName, o.profiled, o.choices); err != nil {
+	if o.stepper, err = newStepper(w, o.backendName, o.profiled); err != nil {
 		return 0, err
 	}
 	if _, err = o.step(); err != nil {

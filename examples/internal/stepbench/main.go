@@ -53,7 +53,6 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	python := flags.String("python", "/usr/bin/python3", "`list` of interpreters that have PyTorch, each compared with; none: skip the comparison")
 	modeList := flags.String("modes", "eager,channels_last_3d", "`list` of ways to run PyTorch, each where the interpreter supports it: "+strings.Join(modes, ", "))
 	limit := flags.Duration("compile_limit", 10*time.Minute, "longest time to compile one network, after which that is reported as failed")
-	measured := flags.Bool("measured", false, "also measure the backend with choices of convolutions that are measured and not estimated")
 	profiled := flags.Bool("profile", false, "print the time of each operation and shape")
 	folder := flags.String("out", "", "`folder` for the results, in which those of other networks are kept; empty: write no files")
 	if err := flags.Parse(args); err != nil {
@@ -104,14 +103,6 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return err
 	}
 	contenders := []contender{&ownNetwork{backendName: *backendName, profiled: *profiled}}
-	if *measured {
-		scratch, err := os.MkdirTemp("", "stepbench")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(scratch)
-		contenders = append(contenders, &ownNetwork{backendName: *backendName, profiled: *profiled, choices: scratch})
-	}
 	torch, err := peerContenders(peers, asked, *limit)
 	if err != nil {
 		return err

@@ -159,7 +159,7 @@ func TestWrongFlags(t *testing.T) {
 func TestStepsReduceTheLoss(t *testing.T) {
 	w, err := newWorkload("unet", "32,32,16")
 	require.NoError(t, err)
-	s, err := newStepper(w, backends.Default(), false, "")
+	s, err := newStepper(w, backends.Default(), false)
 	require.NoError(t, err)
 	s.sgd.LearningRate = 0.1
 	first, err := s.step()

@@ -31,11 +31,6 @@ func New(dtype nn.DType, cfg Config) (nn.Backend, error) {
 	if cfg.Profile {
 		b.profile = &profile{}
 	}
-	if cfg.Choices != "" {
-		if b.choices, err = openChoices(w, cfg); err != nil {
-			return nil, err
-		}
-	}
 	runtime.AddCleanup(b, func(r *resources) { w.later(r.release) }, b.res)
 	return b, nil
 }
@@ -46,7 +41,6 @@ type backend struct {
 	res     *resources
 	failed  *firstError
 	profile *profile  // nil without profiling
-	choices *choices  // nil if implementations are chosen by estimates
 	step    []*array  // released by EndStep
 	work    []*buffer // scratch memory, dropped by EndStep
 }

@@ -56,10 +56,6 @@ func (o *op) primitive(kind C.int, bias bool, shape C.conv_shape) *convolution {
 	if c := o.res.convs[key]; c != nil {
 		return c
 	}
-	by := o.fastest(key)
-	if o.err != nil {
-		return nil
-	}
 	var c convolution
 	var err error
 	with := C.int(0)
@@ -69,7 +65,7 @@ func (o *op) primitive(kind C.int, bias bool, shape C.conv_shape) *convolution {
 	// Compile on the worker, where oneDNN sees the number of threads that it will
 	// run with.
 	o.worker.wait(func() {
-		err = failure(C.conv_open(&c.c, &key.shape, kind, with, by))
+		err = failure(C.conv_open(&c.c, &key.shape, kind, with))
 	})
 	if err != nil {
 		o.fail("%v: %w", key, err)

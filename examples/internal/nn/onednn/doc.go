@@ -33,14 +33,6 @@
 // about 1e-5 with 5×5×5. A voxel that is infinite or NaN affects the whole tile of
 // two to four voxels per axis that contains it.
 //
-// # Choice of implementations
-//
-// By default the fastest implementation of each convolution is estimated from its shape. With
-// [Config.Choices] it is measured the first time that a machine meets a shape, which takes a
-// few times as long as the convolution, and kept in the user's cache. Implementations round
-// differently, so a training repeats the choices that its file records, whatever has become of
-// the cache since.
-//
 // # Few channels
 //
 // Convolutions with 3×3×3 or 5×5×5 taps, stride 1 and at most eight output
@@ -78,13 +70,4 @@ package onednn
 type Config struct {
 	// Profile enables timing of every operation, by kind and shape.
 	Profile bool
-	// Choices is the path of the file that records which implementation computes each
-	// convolution that has several; it is created if there is none, and its choices are
-	// repeated. Those that it lacks are the fastest as measured where the environment
-	// variable AFL_TUNING is "on", and else estimated and not recorded. Optional.
-	Choices string
-	// Cache is the folder in which measured choices are kept for other backends, by processor,
-	// number of cores and version of oneDNN. Optional: by default the folder afl of
-	// [os.UserCacheDir].
-	Cache string
 }

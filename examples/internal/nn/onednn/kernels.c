@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef __unix__
-#include <sys/resource.h>
-#endif
-
 // table contains coefficients, each repeated over a period; see spans.h.
 typedef struct {
 	const float *mean, *scale, *shift, *slope, *mean2, *scale2, *shift2;
@@ -121,14 +117,6 @@ int kernels_lanes(void) {
 	int i = 0;
 	while (tiers[i].loops != best) i++;
 	return tiers[i].lanes;
-}
-
-long kernels_preempted(void) {
-#ifdef __unix__
-	struct rusage u;
-	if (getrusage(RUSAGE_SELF, &u) == 0) return u.ru_nivcsw;
-#endif
-	return 0;
 }
 
 // Scratch memory. It is cached for the next call, since all calls come from one thread.

@@ -47,9 +47,6 @@ int kernels_threads(int n);
 // kernels_lanes returns the number of floats in a vector, or 0 if the compiler
 // chooses it.
 int kernels_lanes(void);
-// kernels_preempted returns how often the operating system has taken a core from a thread of
-// this process for another one, and 0 where that is unknown.
-long kernels_preempted(void);
 // kernels_failed reports whether an allocation of scratch memory has failed since
 // the last call.
 int kernels_failed(void);

@@ -60,10 +60,8 @@ static int always;
 
 void planes_always(int yes) { always = yes; }
 
-int planes_supports(const filter *f) { return best() && (f->taps == 3 || f->taps == 5); }
-
 int planes_choose(const filter *f) {
-	if (!planes_supports(f) || always < 0) return 0;
+	if (!best() || (f->taps != 3 && f->taps != 5) || always < 0) return 0;
 	return always || f->out <= 8;
 }
 

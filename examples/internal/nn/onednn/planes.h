@@ -15,8 +15,6 @@
 // planes_choose reports whether these functions compute the convolution and the
 // gradient of its kernel faster than oneDNN.
 int planes_choose(const filter *f);
-// planes_supports reports whether there is code for the convolution on this processor.
-int planes_supports(const filter *f);
 // planes_always, for tests, makes planes_choose return 1 for every supported shape
 // if yes is 1, and always 0 if yes is -1. A yes of 0 restores the default.
 void planes_always(int yes);

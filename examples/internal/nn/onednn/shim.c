@@ -67,13 +67,6 @@ done:
 	return error;
 }
 
-void runtime_version(int *major, int *minor, int *patch) {
-	const dnnl_version_t *v = dnnl_version();
-	*major = v->major;
-	*minor = v->minor;
-	*patch = v->patch;
-}
-
 // Memory descriptors.
 
 static dnnl_status_t md_tag(md *out, int n, const int64_t *dims, dnnl_format_tag_t tag) {
@@ -183,53 +176,33 @@ static dnnl_status_t md_kernel(md *out, const conv_shape *s, int rows_last) {
 #endif
 }
 
-// filter_of stores s as a filter and reports whether it is one.
-static int filter_of(filter *f, const conv_shape *s, int kind) {
-	*f = (filter){s->batch, s->cols, s->rows, .taps = s->kernel[0]};
+// filter_open makes c a convolution by winograd.h or planes.h if either supports its shape
+// and is faster than oneDNN. opened reports whether it did.
+static dnnl_status_t filter_open(conv *c, const conv_shape *s, int *opened) {
+	*opened = 0;
+	filter f = {s->batch, s->cols, s->rows, .taps = s->kernel[0]};
 	for (int i = 0; i < 3; i++) {
-		if (s->kernel[i] != f->taps || s->stride[i] != 1 || s->dilation[i] != 1) return 0;
-		f->from[i] = s->fine[i];
-		f->to[i] = s->coarse[i];
-		f->pad[i] = s->pad[i];
+		if (s->kernel[i] != f.taps || s->stride[i] != 1 || s->dilation[i] != 1) return dnnl_success;
+		f.from[i] = s->fine[i];
+		f.to[i] = s->coarse[i];
+		f.pad[i] = s->pad[i];
 	}
-	if (kind == CONV_TO_FINE) {
-		f->in = s->rows;
-		f->out = s->cols;
+	if (c->kind == CONV_TO_FINE) {
+		f.in = s->rows;
+		f.out = s->cols;
 		for (int i = 0; i < 3; i++) {
-			f->from[i] = s->coarse[i];
-			f->to[i] = s->fine[i];
-			f->pad[i] = f->taps - 1 - s->pad[i];
+			f.from[i] = s->coarse[i];
+			f.to[i] = s->fine[i];
+			f.pad[i] = f.taps - 1 - s->pad[i];
 		}
 	}
-	return 1;
-}
-
-int conv_supports(const conv_shape *s, int kind, int by) {
-	filter f;
-	if (by == CONV_ONEDNN) return 1;
-	if (!filter_of(&f, s, kind)) return 0;
-	if (by == CONV_PLANES) return planes_supports(&f);
-	return winograd_supports(&f, by - CONV_TILE, kind == CONV_WEIGHT);
-}
-
-// filter_open makes c a convolution by winograd.h or planes.h if by says so. opened reports
-// whether it did.
-static dnnl_status_t filter_open(conv *c, const conv_shape *s, int by, int *opened) {
-	*opened = 0;
-	filter f;
-	if (by == CONV_ONEDNN || !filter_of(&f, s, c->kind)) return dnnl_success;
 	const int gradient = c->kind == CONV_WEIGHT;
 	c->filter = f;
 	c->threads = omp_get_max_threads();
-	if (by == CONV_ESTIMATED) {
-		const int tile = winograd_choose(&f, gradient);
-		by = tile ? CONV_TILE + tile : planes_choose(&f) ? CONV_PLANES : CONV_ONEDNN;
-	}
-	if (by >= CONV_TILE) {
-		c->tile = by - CONV_TILE;
+	if ((c->tile = winograd_choose(&f, gradient))) {
 		c->scratch = winograd_scratch(&f, c->tile, gradient, c->threads);
 		snprintf(c->implementation, sizeof c->implementation, "winograd:tile %d", c->tile);
-	} else if (by == CONV_PLANES) {
+	} else if (planes_choose(&f)) {
 		c->scratch = planes_scratch(&f, gradient, c->threads);
 		snprintf(c->implementation, sizeof c->implementation, "planes");
 	} else {
@@ -254,9 +227,8 @@ static void filter_execute(const conv *c, float *fine, float *weights, float *bi
 	else planes_run(f, flip, c->threads, x, weights, add, y, scratch);
 }
 
-const char *conv_open(conv **out, const conv_shape *s, int kind, int bias, int by) {
+const char *conv_open(conv **out, const conv_shape *s, int kind, int bias) {
 	const char *error = NULL;
-	if (by != CONV_ESTIMATED && !conv_supports(s, kind, by)) return "the implementation does not support the shape";
 	layout fine = {0}, coarse = {0}, kernel = {0}, vector = {0}, scratchpad = {0};
 	dnnl_primitive_attr_t attr = NULL;
 	dnnl_primitive_desc_t forward = NULL, pd = NULL;
@@ -265,7 +237,7 @@ const char *conv_open(conv **out, const conv_shape *s, int kind, int bias, int b
 	c->kind = kind;
 	c->bias = bias;
 	int opened;
-	TRY(filter_open(c, s, by, &opened));
+	TRY(filter_open(c, s, &opened));
 	if (opened) goto done;
 	int64_t fine_dims[] = {s->batch, s->cols, s->fine[0], s->fine[1], s->fine[2]};
 	int64_t coarse_dims[] = {s->batch, s->rows, s->coarse[0], s->coarse[1], s->coarse[2]};
@@ -313,7 +285,6 @@ done:
 const layout *conv_weights(const conv *c) { return &c->weights; }
 size_t conv_scratch(const conv *c) { return c->scratch; }
 const char *conv_implementation(const conv *c) { return c->implementation; }
-int conv_by(const conv *c) { return c->primitive ? CONV_ONEDNN : c->tile ? CONV_TILE + c->tile : CONV_PLANES; }
 
 const char *conv_run(conv *c, float *fine, float *weights, float *bias, float *coarse, void *scratch) {
 	const char *error = NULL;

@@ -33,25 +33,9 @@ typedef struct layout layout;
 
 // runtime_open creates the process-wide engine and stream.
 const char *runtime_open(void);
-// runtime_version writes the version of the library at run time.
-void runtime_version(int *major, int *minor, int *patch);
 
-// Implementations of a convolution. CONV_TILE+n is that by winograd.h with tiles of n voxels.
-enum conv_by {
-	CONV_ESTIMATED = -1, // the one that is estimated to be the fastest
-	CONV_ONEDNN,
-	CONV_PLANES, // planes.h
-	CONV_TILE,
-	CONV_IMPLEMENTATIONS = CONV_TILE + 5,
-};
-
-// conv_supports reports whether an implementation can compute one direction of s, or its
-// kernel gradient.
-int conv_supports(const conv_shape *s, int kind, int by);
 // conv_open compiles one direction of s, or its kernel gradient, for float32.
-const char *conv_open(conv **out, const conv_shape *s, int kind, int bias, int by);
-// conv_by returns which implementation a convolution has.
-int conv_by(const conv *c);
+const char *conv_open(conv **out, const conv_shape *s, int kind, int bias);
 // conv_weights returns the layout in which the convolution reads or writes the
 // kernel. It is valid as long as the convolution.
 const layout *conv_weights(const conv *c);

@@ -76,14 +76,9 @@ static int supports(const transforms *t, const filter *f, int gradient) {
 
 static const transforms *size_of(const filter *f, int tile, int gradient) {
 	const code c = best();
-	for (int i = 0; c.p && i < SIZES; i++)
+	for (int i = 0; i < SIZES; i++)
 		if (c.sizes[i]->tile == tile && supports(c.sizes[i], f, gradient)) return c.sizes[i];
 	return NULL;
-}
-
-int winograd_supports(const filter *f, int tile, int gradient) {
-	const code c = best();
-	return c.p && f->in % c.p->lanes == 0 && f->out % c.p->lanes == 0 && size_of(f, tile, gradient);
 }
 
 // grid describes the tiles of the input: those of the result and, with two groups of taps,

@@ -21,8 +21,6 @@
 // winograd_choose returns 0 if direct convolution is faster or the shape is not
 // supported.
 int winograd_choose(const filter *f, int gradient);
-// winograd_supports reports whether there is code for the tile, the shape and this processor.
-int winograd_supports(const filter *f, int tile, int gradient);
 // winograd_always, for tests, makes winograd_choose return the given tile for every
 // shape that supports it, and 0 for others. A tile of -1 makes it always return 0; a
 // tile of 0 restores the default.
