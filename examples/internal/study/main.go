@@ -1,0 +1,38 @@
+// Command study makes the data and the result of the comparison of losses on small lesions
+// that docs/study.md describes. The trainings between the two are runs of examples/brats.
+//
+//	go run ./examples/internal/study crop -data DIR -out DIR -size 80,80
+//
+// crop writes the central part of each image and label of a folder in the layout
+// TrainImage, TrainLabel, ValidImage, ValidLabel, and prints what the crop cut off the lesions.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "study:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, out io.Writer) error {
+	command := ""
+	if len(args) > 0 {
+		command = args[0]
+	}
+	switch command {
+	case "crop":
+		return crop(args[1:], out)
+	}
+	return fmt.Errorf("the command is %q, want crop", command)
+}
