@@ -5,6 +5,12 @@
 //
 // crop writes the central part of each image and label of a folder in the layout
 // TrainImage, TrainLabel, ValidImage, ValidLabel, and prints what the crop cut off the lesions.
+//
+//	go run ./examples/internal/study report -out DIR RUN RUN
+//
+// report reads one run of brats for each learning rate, and writes README.md with the tables and
+// the verdict, dice.png, and every number as CSV. It can be called while the runs go on, and with
+// -complete fails unless they are finished.
 package main
 
 import (
@@ -16,7 +22,7 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
+	if err := runCommand(os.Args[1:], os.Stdout); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return
 		}
@@ -25,7 +31,7 @@ func main() {
 	}
 }
 
-func run(args []string, out io.Writer) error {
+func runCommand(args []string, out io.Writer) error {
 	command := ""
 	if len(args) > 0 {
 		command = args[0]
@@ -33,6 +39,8 @@ func run(args []string, out io.Writer) error {
 	switch command {
 	case "crop":
 		return crop(args[1:], out)
+	case "report":
+		return reportRuns(args[1:], out)
 	}
-	return fmt.Errorf("the command is %q, want crop", command)
+	return fmt.Errorf("the command is %q, want crop or report", command)
 }
