@@ -50,7 +50,7 @@ func TestCrop(t *testing.T) {
 		"has no files that end in .nii.gz": {"crop", "-data", to + "/none", "-out", to, "-size", "3,2"},
 		"want two positive numbers":        {"crop", "-size", "3"},
 		"-data, -out and -size":            {"crop", "-data", from},
-		"want crop or report":              {"cut"},
+		"want crop, report or labels":      {"cut"},
 	} {
 		assert.ErrorContains(t, runCommand(args, &out), want)
 	}

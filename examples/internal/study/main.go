@@ -11,6 +11,10 @@
 // report reads one run of brats for each learning rate, and writes README.md with the tables and
 // the verdict, dice.png, and every number as CSV. It can be called while the runs go on, and with
 // -complete fails unless they are finished.
+//
+//	go run ./examples/internal/study labels -data DIR -out FILE
+//
+// labels explains in a page what γ and the weights of A-FL are on the labels of the data.
 package main
 
 import (
@@ -41,6 +45,8 @@ func runCommand(args []string, out io.Writer) error {
 		return crop(args[1:], out)
 	case "report":
 		return reportRuns(args[1:], out)
+	case "labels":
+		return labels(args[1:], out)
 	}
-	return fmt.Errorf("the command is %q, want crop or report", command)
+	return fmt.Errorf("the command is %q, want crop, report or labels", command)
 }
