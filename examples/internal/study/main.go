@@ -6,7 +6,7 @@
 // crop writes the central part of each image and label of a folder in the layout
 // TrainImage, TrainLabel, ValidImage, ValidLabel, and prints what the crop cut off the lesions.
 //
-//	go run ./examples/internal/study report -out DIR RUN RUN
+//	go run ./examples/internal/study report -out DIR -runs RUN,RUN
 //
 // report reads one run of brats for each learning rate, and writes README.md with the tables and
 // the verdict, dice.png, and every number as CSV. It can be called while the runs go on, and with

@@ -36,17 +36,18 @@ type table struct {
 // reportRuns is the command report.
 func reportRuns(args []string, out io.Writer) error {
 	f := flag.NewFlagSet("study report", flag.ContinueOnError)
+	folders := f.String("runs", "", "`folders` of runs of brats, with commas between, one for each learning rate (required)")
 	to := f.String("out", "", "`folder` of the result (required)")
 	whole := f.Bool("complete", false, "fail unless every training is finished")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	if *to == "" || f.NArg() == 0 {
-		return errors.New("report: -out and the folders of one run for each learning rate are required")
+	if *to == "" || *folders == "" || f.NArg() > 0 {
+		return errors.New("report: -runs and -out are required, and there must be no other arguments")
 	}
 	var runs []run
 	finished, trainings := 0, 0
-	for _, dir := range f.Args() {
+	for dir := range strings.SplitSeq(*folders, ",") {
 		results, rate, err := cli.ReadResults(brats, dir)
 		if err != nil {
 			return err

@@ -189,7 +189,7 @@ func TestReportOfARun(t *testing.T) {
 	require.Zero(t, cli.Run(t.Context(), brats, []string{"-model_dir", trained, "-lr", "0.01", "-epochs", "1", "-steps", "1", "-folds", "3", "-report", "next_fold",
 		"-model", "unet_few_slices", "-patch", "whole", "-phantom_size", "16,16,8", "-phantom_train", "2", "-phantom_valid", "1",
 		"-select", "soft_dice", "-detection", "static:0.5", "-loss", "afl-gamma-0"}, io.Discard, &out), "%s", &out)
-	require.NoError(t, runCommand([]string{"report", "-complete", "-out", to, trained}, &out))
+	require.NoError(t, runCommand([]string{"report", "-complete", "-out", to, "-runs", trained}, &out))
 	assert.Contains(t, out.String(), "rate 0.01, 3 of 3 trainings finished")
 	page, err := os.ReadFile(filepath.Join(to, "README.md"))
 	require.NoError(t, err)
@@ -197,9 +197,9 @@ func TestReportOfARun(t *testing.T) {
 	assert.Contains(t, string(page), "| A-FL, γ = 0 ")
 
 	for want, args := range map[string][]string{
-		"-out and the folders":        {"report", "-out", to},
-		"two runs have the rate 0.01": {"report", "-out", to, trained, trained},
-		"contains no run":             {"report", "-out", to, dir},
+		"-runs and -out are required": {"report", "-out", to},
+		"two runs have the rate 0.01": {"report", "-out", to, "-runs", trained + "," + trained},
+		"contains no run":             {"report", "-out", to, "-runs", dir},
 	} {
 		assert.ErrorContains(t, runCommand(args, &out), want)
 	}
