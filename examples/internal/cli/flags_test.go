@@ -119,7 +119,7 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 		text = strings.Join(strings.Fields(text), " ")
 		assert.Contains(t, text, "all: the paper's eight: "+strings.Join(c.paper, ", ")+"; others: "+strings.Join(c.names[len(c.paper):], ", "))
 	}
-	assert.Contains(t, strings.Join(strings.Fields(out), " "), "small: those for small lesions: "+strings.Join(afl.SmallLesionNames(), ", ")+".")
+	assert.Contains(t, strings.Join(strings.Fields(out), " "), "small: those for small lesions: "+strings.Join(afl.SmallLesionNames(), ", ")+"; ablations: ")
 	_, out, _ = runProgram(tinyBraTS(), "-h")
 	assert.Contains(t, out, "(default 224,224,144)")
 	assert.NotContains(t, out, "-size X,Y,Z")
