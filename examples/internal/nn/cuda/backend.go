@@ -34,10 +34,12 @@ func closeWith(b nn.Backend, engine *cuda.Engine) {
 // backend implements nn.Backend.
 type backend struct {
 	nn.Backend // the operations that are still missing
-	engine  *cuda.Engine
-	runner  kernel.Runner
-	step    []*array // that EndStep releases
-	garbage *garbage
+	engine     *cuda.Engine
+	runner     kernel.Runner
+	step       []*array // that EndStep releases
+	garbage    *garbage
+
+	precision Precision // of the convolutions that follow
 }
 
 // garbage is the memory of kept arrays that are not referenced any more. The garbage collector
