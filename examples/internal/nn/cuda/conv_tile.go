@@ -64,7 +64,7 @@ func (c *convolution) tiled(coarse, fine *array) bool {
 		extent *= float64(max(coarse.shape[2+axis], fine.shape[2+axis])) + reach
 	}
 	padded := float64(max(c.rows, c.cols) + 8)
-	return extent*padded < 1<<31 && padded*padded*float64(c.taps()) < 1<<31
+	return extent*padded < 1<<31 && 4*padded*padded*float64(c.taps()) < 1<<31
 }
 
 // tile returns the arguments of the kernels for a pair of volumes.

@@ -131,7 +131,7 @@ template <int P, int N, bool ALIGNED> AFL_DEVICE void conv(const AflConvTile &a,
 		AFL_UNROLL for (int i = 0; i < COLUMNS; i++) {
 			const int32_t n = n0 + line + 64 * i;
 			const bool some = mask >= 0 && n < a.to_channels;
-			const char *p = weights + (some ? (int64_t)n * row_bytes + (tap_weight[tap] + c) * (16 / VECTOR) : 0);
+			const char *p = weights + (some ? n * row_bytes + (tap_weight[tap] + c) * (16 / VECTOR) : 0);
 			if (N >= 64 || line < N) {
 				if constexpr (P == FLOAT32)
 					weight[i] = some ? load16(p) : Word4{};
