@@ -330,7 +330,7 @@ func (t *triple) String() string {
 func (t *triple) Set(s string) error {
 	parts := strings.Split(s, ",")
 	if len(parts) != len(t) {
-		return fmt.Errorf("want three numbers such as 160,128,24")
+		return fmt.Errorf("want three numbers of voxels, X,Y,Z, such as 160,128,24")
 	}
 	var v triple
 	for i, part := range parts {
