@@ -108,6 +108,22 @@ func (c *hostCall) classes(a Activation) (activation plan.Activation, pair bool,
 	return activation, false, err
 }
 
+// validVoxels returns the number of voxels of the batch that are not ignored, at least 1.
+func (c *hostCall) validVoxels() (float64, error) {
+	if !c.batch.Target.HasIgnore {
+		return float64(c.batch.N * c.batch.V), nil
+	}
+	stats, err := c.kernels.Stats(&c.batch, plan.StatsRequest{})
+	if err != nil {
+		return 0, public(err)
+	}
+	valid := 0.0
+	for _, n := range stats.Valid {
+		valid += n
+	}
+	return max(valid, 1), nil
+}
+
 // total adds the sums of all samples up: as many as one sample has.
 func total(sums []float64, width int) []float64 {
 	out := make([]float64, width)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/x/afl/cuda/kernels"
+	"github.com/x/afl/internal/cuda/kernel"
 )
 
 // code loads kernels. The driver takes seconds to compile all of them for a GPU that it
@@ -17,25 +17,25 @@ type code struct {
 	functions sync.Map // handles by name of the kernel
 
 	loading sync.Mutex // guards modules
-	modules map[*kernels.Module]handle
+	modules map[*kernel.Module]handle
 }
 
 func newCode(s session, device Device) *code {
-	return &code{session: s, device: device, modules: map[*kernels.Module]handle{}}
+	return &code{session: s, device: device, modules: map[*kernel.Module]handle{}}
 }
 
-// function returns a kernel, loading its module first if necessary. It may be called
-// during a capture, since loading a module enqueues nothing on the stream.
-func (c *code) function(kernel string) (handle, error) {
-	if f, found := c.functions.Load(kernel); found {
+// function returns a kernel of a set, loading its module first if necessary. It may be
+// called during a capture, since loading a module enqueues nothing on the stream.
+func (c *code) function(set *kernel.Set, name string) (handle, error) {
+	if f, found := c.functions.Load(name); found {
 		return f.(handle), nil
 	}
 	c.loading.Lock()
 	defer c.loading.Unlock()
-	if f, found := c.functions.Load(kernel); found {
+	if f, found := c.functions.Load(name); found {
 		return f.(handle), nil
 	}
-	m, err := kernels.ModuleOf(kernel)
+	m, err := set.ModuleOf(name)
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
@@ -48,11 +48,11 @@ func (c *code) function(kernel string) (handle, error) {
 		}
 		c.modules[m] = module
 	}
-	f, err := c.session.function(module, kernel)
+	f, err := c.session.function(module, name)
 	if err != nil {
-		return nil, fmt.Errorf("cuda: kernel %s: %w", kernel, err)
+		return nil, fmt.Errorf("cuda: kernel %s: %w", name, err)
 	}
-	c.functions.Store(kernel, f)
+	c.functions.Store(name, f)
 	return f, nil
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/cuda/kernels"
+	"github.com/x/afl/internal/cuda/kernel"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -93,7 +95,7 @@ func Open(ordinal int) (*Engine, error) {
 // prepare loads the kernels that all losses use, which shows whether the driver accepts
 // them, and allocates the memory that all kernels share.
 func (e *Engine) prepare() error {
-	_, err := e.code.function("afl_classes")
+	_, err := e.code.function(kernels.Modules(), "afl_classes")
 	if err != nil {
 		return err
 	}
@@ -271,18 +273,18 @@ func (e *Engine) free(address uintptr) error {
 	})
 }
 
-// run launches a kernel on arguments with the layout of AflArguments.
-func (e *Engine) run(kernel string, blocks int, arguments unsafe.Pointer) error {
+// run launches a kernel of a set on its arguments.
+func (e *Engine) run(set *kernel.Set, name string, blocks int, arguments unsafe.Pointer) error {
 	if blocks < 1 || blocks > 1<<31-1 {
-		return fmt.Errorf("cuda: kernel %s asks for %d blocks, and a grid has 1 to 2³¹−1", kernel, blocks)
+		return fmt.Errorf("cuda: kernel %s asks for %d blocks, and a grid has 1 to 2³¹−1", name, blocks)
 	}
 	return e.do(func(s session) error {
-		f, err := e.code.function(kernel)
+		f, err := e.code.function(set, name)
 		if err != nil {
 			return err
 		}
 		if err := s.launch(f, blocks, arguments); err != nil {
-			return fmt.Errorf("cuda: kernel %s: %w", kernel, err)
+			return fmt.Errorf("cuda: kernel %s: %w", name, err)
 		}
 		return nil
 	})

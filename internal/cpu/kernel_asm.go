@@ -209,7 +209,7 @@ func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 	for i, routine := range table {
 		r := kernel.Row(i)
 		targets, channels := 1, 1
-		if r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+		if r > kernel.RowDifference && r <= kernel.RowPairGrad {
 			targets = 2
 			if r != kernel.RowPairClass { // has no constants and sums
 				channels = 2

@@ -742,6 +742,46 @@ func rowGradSigmoid32NEON(args *byte, n int)
 //go:noescape
 func rowGradSoftmax32NEON(args *byte, n int)
 
+// rowDistance32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDistance32NEON(args *byte, n int)
+
+// rowField32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowField32NEON(args *byte, n int)
+
+// rowFieldSquare32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFieldSquare32NEON(args *byte, n int)
+
+// rowErrors32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowErrors32NEON(args *byte, n int)
+
+// rowBinaryPower32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryPower32NEON(args *byte, n int)
+
+// rowBinaryFocal32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryFocal32NEON(args *byte, n int)
+
+// rowLogPower32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogPower32NEON(args *byte, n int)
+
+// rowLogFocal32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogFocal32NEON(args *byte, n int)
+
 // rowClass64NEON is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -916,6 +956,46 @@ func rowGradSigmoid64NEON(args *byte, n int)
 //
 //go:noescape
 func rowGradSoftmax64NEON(args *byte, n int)
+
+// rowDistance64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDistance64NEON(args *byte, n int)
+
+// rowField64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowField64NEON(args *byte, n int)
+
+// rowFieldSquare64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFieldSquare64NEON(args *byte, n int)
+
+// rowErrors64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowErrors64NEON(args *byte, n int)
+
+// rowBinaryPower64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryPower64NEON(args *byte, n int)
+
+// rowBinaryFocal64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryFocal64NEON(args *byte, n int)
+
+// rowLogPower64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogPower64NEON(args *byte, n int)
+
+// rowLogFocal64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogFocal64NEON(args *byte, n int)
 
 // tileOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
 //

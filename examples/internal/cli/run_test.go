@@ -316,7 +316,7 @@ func TestSpaceOfANetwork(t *testing.T) {
 	f := fitted{config: models.Config{Architecture: net, InChannels: 3}}
 	f.counter, err = cost.New(func(b nn.Backend) (nn.Network, error) { return models.New(f.config, b, 0) })
 	require.NoError(t, err)
-	require.NoError(t, f.count(volumes{step: []int{1, 3, 16, 16, 16}, prediction: []int{1, 3, 16, 16, 16}}, &optimizationFlags{momentum: 0.9}, 3))
+	require.NoError(t, f.count(volumes{step: []int{1, 3, 16, 16, 16}, prediction: []int{1, 3, 16, 16, 16}}, &optimizationFlags{momentum: 0.9}, 3, nil, nil))
 	var s space
 	s.add(&f, 1)
 	var total int64
