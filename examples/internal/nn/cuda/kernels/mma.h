@@ -32,6 +32,14 @@ AFL_DEVICE uint32_t round_bfloat16(float x) {
 	return x != x ? u >> 16 | 0x40 : (u + 0x7fff + (u >> 16 & 1)) >> 16;
 }
 
+// sum + x·y: rounded once on the GPU, and twice in the emulator, where a library function
+// would round once, for every product.
+#ifdef __NVPTX__
+AFL_DEVICE float add_product(float x, float y, float sum) { return fma(x, y, sum); }
+#else
+AFL_DEVICE float add_product(float x, float y, float sum) { return sum + x * y; }
+#endif
+
 #ifdef __NVPTX__
 
 typedef __attribute__((address_space(3))) const void *Shared;

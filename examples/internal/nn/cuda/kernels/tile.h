@@ -142,7 +142,7 @@ template <int M, int N> struct Tile<FLOAT32, M, N> {
 				const Word4 x = *(const Word4 *)(a + i * 16 * PITCH + k);
 				AFL_UNROLL for (int j = 0; j < COLUMNS; j++)
 					AFL_UNROLL for (int e = 0; e < 4; e++)
-						sums[i][j] = fma(as_float(x[e]), as_float(y[j][e]), sums[i][j]);
+						sums[i][j] = add_product(as_float(x[e]), as_float(y[j][e]), sums[i][j]);
 			}
 		}
 	}
@@ -170,7 +170,7 @@ template <int M, int N> struct Tile<FLOAT32, M, N> {
 				const Word4 y = *(const Word4 *)(b + k * pitch_b + j * 16);
 				AFL_UNROLL for (int i = 0; i < ROWS; i++)
 					AFL_UNROLL for (int e = 0; e < 4; e++)
-						sums[i][j + e] = fma(as_float(x[i]), as_float(y[e]), sums[i][j + e]);
+						sums[i][j + e] = add_product(as_float(x[i]), as_float(y[e]), sums[i][j + e]);
 			}
 		}
 	}
