@@ -28,9 +28,9 @@ AFL_KERNEL_OF(AflChannels, afl_nn_prelu_gradient, 4) {
 AFL_KERNEL_OF(AflRows, afl_nn_prelu_slope_sums, 4) {
 	const afl::RowRange r = afl::row_range(a);
 	double sums[1] = {};
-	afl::add_rows(r, sums, [&](int64_t row, float (&part)[1]) {
+	afl::add_rows(r, sums, [&](int64_t row, afl::Sum (&part)[1]) {
 		const float x = a.x[row * a.channels + r.channel];
-		part[0] += a.g[row * a.channels + r.channel] * (x > 0 ? 0 : x);
+		part[0].add_product(a.g[row * a.channels + r.channel], x > 0 ? 0 : x);
 	});
 	afl::add_lanes(r, sums);
 	afl::store_partials(a, r, sums);

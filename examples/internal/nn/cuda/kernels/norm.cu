@@ -29,7 +29,7 @@ AFL_KERNEL_OF(AflNorm, afl_nn_norm_moments, 4) {
 	const afl::RowRange r = afl::row_range(a.rows);
 	const float *x = a.rows.x;
 	double sum[1] = {};
-	afl::add_rows(r, sum, [&](int64_t row, float (&part)[1]) { part[0] += x[row * a.rows.channels + r.channel]; });
+	afl::add_rows(r, sum, [&](int64_t row, afl::Sum (&part)[1]) { part[0].add(x[row * a.rows.channels + r.channel]); });
 	afl::add_lanes(r, sum);
 	const int64_t begin = r.chunk * a.rows.chunk, left = a.rows.voxels - begin;
 	const double count = (double)(left < a.rows.chunk ? left : a.rows.chunk), mean = sum[0] / count;
@@ -39,9 +39,9 @@ AFL_KERNEL_OF(AflNorm, afl_nn_norm_moments, 4) {
 	afl::barrier();
 	const float m = center[afl::thread_index() % r.width];
 	double squares[1] = {};
-	afl::add_rows(r, squares, [&](int64_t row, float (&part)[1]) {
+	afl::add_rows(r, squares, [&](int64_t row, afl::Sum (&part)[1]) {
 		const float d = x[row * a.rows.channels + r.channel] - m;
-		part[0] += d * d;
+		part[0].add_product(d, d);
 	});
 	afl::add_lanes(r, squares);
 	const double off = mean - m; // the rounding error of the center
@@ -108,11 +108,11 @@ AFL_KERNEL_OF(AflNorm, afl_nn_norm_gradient_sums, 4) {
 	const double m = a.statistics[2 * afl::group_of(a, r.sample, r.channel)];
 	const float mean = (float)m, low = (float)(m - mean);
 	double sums[2] = {};
-	afl::add_rows(r, sums, [&](int64_t row, float (&part)[2]) {
+	afl::add_rows(r, sums, [&](int64_t row, afl::Sum (&part)[2]) {
 		const int64_t i = row * a.rows.channels + r.channel;
 		const float g = a.rows.g[i];
-		part[0] += g;
-		part[1] += g * (a.rows.x[i] - mean - low);
+		part[0].add(g);
+		part[1].add_product(g, a.rows.x[i] - mean - low);
 	});
 	afl::add_lanes(r, sums);
 	afl::store_partials(a.rows, r, sums);
