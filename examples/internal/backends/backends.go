@@ -3,10 +3,13 @@ package backends
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
+	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/nn/portable"
 )
@@ -20,8 +23,30 @@ type Options struct {
 	Choices string
 }
 
-// Names returns the names that [Open] accepts.
-func Names() []string { return []string{"onednn", "portable"} }
+// Names returns the names of the backends. The name cuda may be followed by the index of a
+// device, as in cuda:1.
+func Names() []string { return []string{"onednn", "portable", "cuda"} }
+
+// Check returns an error unless name is that of a backend.
+func Check(name string) error {
+	_, _, err := split(name)
+	return err
+}
+
+// split returns the backend and the index of the device of a name.
+func split(name string) (backend string, device int, err error) {
+	backend, index, given := strings.Cut(name, ":")
+	if !slices.Contains(Names(), backend) || given && backend != "cuda" {
+		return "", 0, fmt.Errorf("unknown backend %q, want %s", name, strings.Join(Names(), " or "))
+	}
+	if !given {
+		return backend, 0, nil
+	}
+	if device, err = strconv.Atoi(index); err != nil || device < 0 {
+		return "", 0, fmt.Errorf("backend %q: the device is %q, want its index, from 0", name, index)
+	}
+	return backend, device, nil
+}
 
 // Default returns the name of the fastest backend built into this program.
 func Default() string {
@@ -41,16 +66,30 @@ func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Co
 }
 
 // Open returns the float32 backend with the given name. If the backend was not built
-// into this program, the error says how to build with it.
+// into this program, the error says how to build with it; if there is no GPU to run it, what
+// is missing.
 func Open(name string, o Options) (nn.Backend, error) {
-	switch name {
+	backend, device, err := split(name)
+	if err != nil {
+		return nil, err
+	}
+	if o.Profile && backend != "onednn" {
+		return nil, fmt.Errorf("backend %q does not support profiling", name)
+	}
+	switch backend {
 	case "onednn":
 		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices})
-	case "portable":
-		if o.Profile {
-			return nil, fmt.Errorf("backend %q does not support profiling", name)
-		}
-		return portable.New(nn.Float32)
+	case "cuda":
+		return cuda.New(nn.Float32, device)
 	}
-	return nil, fmt.Errorf("unknown backend %q, want %s", name, strings.Join(Names(), " or "))
+	return portable.New(nn.Float32)
+}
+
+// DeviceMemory returns the number of bytes of memory of the device in whose memory the arrays
+// of a backend are, or 0 if that is the memory of the machine.
+func DeviceMemory(b nn.Backend) int64 {
+	if d, ok := b.(interface{ DeviceMemory() int64 }); ok {
+		return d.DeviceMemory()
+	}
+	return 0
 }

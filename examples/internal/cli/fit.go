@@ -24,6 +24,7 @@ type fitted struct {
 	net     nn.Network // without values
 	counter *cost.Counter
 	facts   []string
+	device  int64 // bytes of memory of the GPU that computes, or 0 for the CPU
 
 	step, prediction cost.Cost // set by count
 }
@@ -168,24 +169,48 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int) er
 	if f.patches {
 		on += fmt.Sprintf(" (case %s)", v.stepCase)
 	}
-	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s takes %.1f GFLOP and about %s of memory",
-		f.config.Name(), step.Parameters, on, 6e-9*float64(step.MultiplyAdds)*float64(batch), formatBytes(step.Bytes()))
+	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s takes %.1f GFLOP and about %s",
+		f.config.Name(), step.Parameters, on, 6e-9*float64(step.MultiplyAdds)*float64(batch), f.memory(step))
 	if f.patches {
-		text += fmt.Sprintf(", a prediction of %s voxels (case %s) %s", spatial(v.prediction), v.predictionCase, formatBytes(prediction.Bytes()))
+		text += fmt.Sprintf(", a prediction of %s voxels (case %s) %s", spatial(v.prediction), v.predictionCase, f.memory(prediction))
 	}
 	text += "."
 	f.facts = append([]string{text}, f.facts...)
-	limit, ok := memory.Limit()
-	switch {
-	case !ok:
-		return nil
-	case step.Bytes() > limit:
-		return fmt.Errorf("-model %s: a training step needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -%s%s",
-			f.config.Name(), formatBytes(step.Bytes()), formatBytes(limit), map[bool]string{true: "patch", false: "size"}[f.patches],
-			map[bool]string{true: " or fewer cases for an update"}[samples > 1])
-	case prediction.Bytes() > limit:
-		return fmt.Errorf("-model %s: a prediction needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -window",
-			f.config.Name(), formatBytes(prediction.Bytes()), formatBytes(limit))
+	smaller := fmt.Sprintf("a smaller -%s%s", map[bool]string{true: "patch", false: "size"}[f.patches],
+		map[bool]string{true: " or fewer cases for an update"}[samples > 1])
+	if err := f.checkMemory("a training step", step, smaller); err != nil {
+		return err
+	}
+	return f.checkMemory("a prediction", prediction, "a smaller -window")
+}
+
+// memory formats the memory of a pass.
+func (f *fitted) memory(c cost.Cost) string {
+	if f.device == 0 {
+		return formatBytes(c.Bytes()) + " of memory"
+	}
+	return fmt.Sprintf("%s of the GPU's memory and %s of the machine's", formatBytes(c.KeptBytes+c.PassBytes), formatBytes(c.HostBytes))
+}
+
+// checkMemory returns an error if a pass needs more memory than there is; smaller is what to
+// use then.
+func (f *fitted) checkMemory(pass string, c cost.Cost, smaller string) error {
+	exceeds := func(needed, limit int64, where string) error {
+		if needed <= limit {
+			return nil
+		}
+		return fmt.Errorf("-model %s: %s needs about %s of memory for volumes of this size, but this %s has %s; use %s",
+			f.config.Name(), pass, formatBytes(needed), where, formatBytes(limit), smaller)
+	}
+	needed := c.Bytes()
+	if f.device > 0 {
+		if err := exceeds(c.KeptBytes+c.PassBytes, f.device, "GPU"); err != nil {
+			return err
+		}
+		needed = c.HostBytes
+	}
+	if limit, ok := memory.Limit(); ok {
+		return exceeds(needed, limit, "machine")
 	}
 	return nil
 }

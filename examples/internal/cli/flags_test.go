@@ -21,6 +21,7 @@ import (
 	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/internal/cuda/library"
 )
 
 // tinyPICAI and tinyBraTS are the two programs with phantoms small enough, and a U-Net narrow
@@ -184,6 +185,8 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-mirror xx", "want one or more of the letters"},
 		{"-data_dir d -phantom_size 32,32,32", "-phantom_size has no effect with -data_dir"},
 		{"-backend abacus", `unknown backend "abacus"`},
+		{"-backend portable:1", `unknown backend "portable:1"`},
+		{"-backend cuda:x", `the device is "x", want its index`},
 		{"-backend portable -profile", "-backend portable: "},
 		{"-unknown", "-unknown"},
 		{"-resume", "contains no run"},
@@ -212,6 +215,15 @@ func TestMissingBackend(t *testing.T) {
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "install libdnnl-dev and build with -tags onednn")
 	assert.Equal(t, 1, strings.Count(errs, "\n"))
+}
+
+// TestMissingGPU checks that a program says what the backend on a GPU lacks.
+func TestMissingGPU(t *testing.T) {
+	defer library.Replace(filepath.Join(t.TempDir(), "libcuda.so.1"))()
+	code, _, errs := runProgram(tinyPICAI(), "-model_dir", t.TempDir(), "-backend", "cuda:1")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-backend cuda:1: cuda: ")
+	assert.Equal(t, 1, strings.Count(errs, "\n"), errs)
 }
 
 func TestMissingDataIsAnErrorOfTheRun(t *testing.T) {
@@ -266,6 +278,12 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	assert.Equal(t, int64(4*114441474+2*(3*4+1)<<12), f.step.Bytes()-alone)
 	err = f.count(volumes{step: huge, prediction: huge}, &optimizationFlags{momentum: 0.9, batch: 4}, 3)
 	assert.ErrorContains(t, err, "use a smaller -size or fewer cases for an update")
+	f.device = 8 << 30
+	require.NoError(t, f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9}, 3))
+	assert.Contains(t, f.facts[0], " of the GPU's memory and ")
+	f.device = 1 << 20
+	err = f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9}, 3)
+	assert.ErrorContains(t, err, "but this GPU has 1 MiB; use a smaller -size")
 	assert.Equal(t, "1.5 GiB", formatBytes(3<<29))
 	assert.Equal(t, "2 MiB", formatBytes(1<<20+1))
 }

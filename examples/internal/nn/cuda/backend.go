@@ -73,6 +73,9 @@ func (b *backend) Name() string { return "cuda" }
 // DType implements nn.Backend.
 func (b *backend) DType() nn.DType { return nn.Float32 }
 
+// DeviceMemory returns the number of bytes of the device's memory.
+func (b *backend) DeviceMemory() int64 { return b.engine.Device().Memory }
+
 // Release implements nn.Backend.
 func (b *backend) Release(x nn.Array) {
 	if a, ok := x.(*array); ok && a.owner == b && !a.kept {
