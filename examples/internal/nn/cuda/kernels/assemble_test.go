@@ -35,6 +35,9 @@ func findAssembler(t *testing.T) string {
 // Every module assembles for the GPUs that it is for, and the convolutions by tiles, whose
 // registers are counted closely, spill none.
 func TestPTXAssembles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a quarter of a minute")
+	}
 	ptxas := findAssembler(t)
 	for _, m := range Modules().Modules() {
 		found := target.FindSubmatch(m.PTX)
