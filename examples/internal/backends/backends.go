@@ -24,28 +24,44 @@ type Options struct {
 }
 
 // Names returns the names of the backends. The name cuda may be followed by the index of a
-// device, as in cuda:1.
+// device and by the precision of the products in convolutions, as in cuda:1/tf32; see
+// [cuda.Precision].
 func Names() []string { return []string{"onednn", "portable", "cuda"} }
 
 // Check returns an error unless name is that of a backend.
 func Check(name string) error {
-	_, _, err := split(name)
+	_, err := split(name)
 	return err
 }
 
-// split returns the backend and the index of the device of a name.
-func split(name string) (backend string, device int, err error) {
-	backend, index, given := strings.Cut(name, ":")
-	if !slices.Contains(Names(), backend) || given && backend != "cuda" {
-		return "", 0, fmt.Errorf("unknown backend %q, want %s", name, strings.Join(Names(), " or "))
+// parts is what a name stands for.
+type parts struct {
+	backend   string
+	device    int
+	precision cuda.Precision
+}
+
+func split(name string) (parts, error) {
+	rest, precision, precise := strings.Cut(name, "/")
+	backend, device, indexed := strings.Cut(rest, ":")
+	if !slices.Contains(Names(), backend) || (indexed || precise) && backend != "cuda" {
+		return parts{}, fmt.Errorf("unknown backend %q, want %s", name, strings.Join(Names(), " or "))
 	}
-	if !given {
-		return backend, 0, nil
+	p := parts{backend: backend}
+	if indexed {
+		var err error
+		if p.device, err = strconv.Atoi(device); err != nil || p.device < 0 {
+			return parts{}, fmt.Errorf("backend %q: the device is %q, want its index, from 0", name, device)
+		}
 	}
-	if device, err = strconv.Atoi(index); err != nil || device < 0 {
-		return "", 0, fmt.Errorf("backend %q: the device is %q, want its index, from 0", name, index)
+	if precise {
+		i := slices.IndexFunc(cuda.Precisions(), func(p cuda.Precision) bool { return p.String() == precision })
+		if i < 0 {
+			return parts{}, fmt.Errorf("backend %q: the precision is %q, want one of %v", name, precision, cuda.Precisions())
+		}
+		p.precision = cuda.Precisions()[i]
 	}
-	return backend, device, nil
+	return p, nil
 }
 
 // Default returns the name of the fastest backend built into this program.
@@ -69,18 +85,22 @@ func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Co
 // into this program, the error says how to build with it; if there is no GPU to run it, what
 // is missing.
 func Open(name string, o Options) (nn.Backend, error) {
-	backend, device, err := split(name)
+	p, err := split(name)
 	if err != nil {
 		return nil, err
 	}
-	if o.Profile && backend != "onednn" {
+	if o.Profile && p.backend != "onednn" {
 		return nil, fmt.Errorf("backend %q does not support profiling", name)
 	}
-	switch backend {
+	switch p.backend {
 	case "onednn":
 		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices})
 	case "cuda":
-		return cuda.New(nn.Float32, device)
+		b, err := cuda.New(nn.Float32, p.device)
+		if err != nil {
+			return nil, err
+		}
+		return b, cuda.SetPrecision(b, p.precision)
 	}
 	return portable.New(nn.Float32)
 }

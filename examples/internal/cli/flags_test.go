@@ -187,6 +187,7 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-backend abacus", `unknown backend "abacus"`},
 		{"-backend portable:1", `unknown backend "portable:1"`},
 		{"-backend cuda:x", `the device is "x", want its index`},
+		{"-backend cuda/fp8", `the precision is "fp8", want one of [float32 tf32 bfloat16]`},
 		{"-backend portable -profile", "-backend portable: "},
 		{"-unknown", "-unknown"},
 		{"-resume", "contains no run"},

@@ -67,8 +67,13 @@ func (g *garbage) take() []uintptr {
 	return all
 }
 
-// Name implements nn.Backend.
-func (b *backend) Name() string { return "cuda" }
+// Name implements nn.Backend: cuda, or with a lower precision for example cuda/tf32.
+func (b *backend) Name() string {
+	if b.precision == Float32 {
+		return "cuda"
+	}
+	return "cuda/" + b.precision.String()
+}
 
 // DType implements nn.Backend.
 func (b *backend) DType() nn.DType { return nn.Float32 }
