@@ -3,8 +3,10 @@ package cuda
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/sizeclass"
@@ -37,6 +39,7 @@ type pool struct {
 	all     []*allocation           // by address
 	free    map[int64][]*allocation // by size
 	capture *hold                   // of the capture in progress, or nil
+	graphs  int                     // captures so far
 	stats   MemoryStats
 }
 
@@ -45,7 +48,8 @@ type allocation struct {
 	address uintptr
 	size    int64
 	used    bool
-	hold    *hold // of the graph that it belongs to, or nil
+	hold    *hold   // of the graph that it belongs to, or nil
+	users   []*hold // of the graphs whose work uses it and that it does not belong to
 }
 
 func (a *allocation) end() uintptr { return a.address + uintptr(a.size) }
@@ -54,7 +58,9 @@ func (a *allocation) end() uintptr { return a.address + uintptr(a.size) }
 // is written by each launch of the graph, so it is reserved for the graph as long as that
 // exists, but can be reused within the capture.
 type hold struct {
-	free map[int64][]*allocation
+	graph   int // number of the graph on its engine
+	free    map[int64][]*allocation
+	dropped atomic.Bool // the graph is closed
 }
 
 func newPool(device deviceMemory) *pool {
@@ -208,7 +214,15 @@ var (
 	errReleased = errors.New("released already")
 )
 
-// release takes memory back. bytes is its size as its owner knows it, or 0.
+// usedError says that a graph that has not been closed uses memory.
+type usedError struct{ graph int }
+
+func (e *usedError) Error() string {
+	return fmt.Sprintf("used by graph %d of this engine, which is not closed", e.graph)
+}
+
+// release takes memory back. bytes is its size as its owner knows it, or 0. What a capture
+// releases belongs to its graph, even if its work used it before.
 func (p *pool) release(address uintptr, bytes int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -220,6 +234,11 @@ func (p *pool) release(address uintptr, bytes int64) error {
 		return errReleased
 	case a.address != address || bytes != 0 && roundedSize(bytes) != a.size:
 		return errInterior
+	}
+	for _, h := range a.users {
+		if h != p.capture {
+			return &usedError{h.graph}
+		}
 	}
 	a.used = false
 	if a.hold == nil {
@@ -238,7 +257,8 @@ func (p *pool) recycle(a *allocation) {
 	p.stats.InUse -= a.size
 }
 
-// check returns an error unless memory is in use and part of a single allocation.
+// check returns an error unless memory is in use and part of a single allocation. During a
+// capture it records that the graph uses the memory.
 func (p *pool) check(address uintptr, bytes int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -247,6 +267,8 @@ func (p *pool) check(address uintptr, bytes int64) error {
 		return errNotHere
 	case !a.used:
 		return errReleased
+	case p.capture != nil && a.hold != p.capture && !slices.Contains(a.users, p.capture):
+		a.users = append(a.users, p.capture)
 	}
 	return nil
 }
@@ -255,7 +277,15 @@ func (p *pool) check(address uintptr, bytes int64) error {
 func (p *pool) beginCapture() *hold {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.capture = &hold{free: map[int64][]*allocation{}}
+	p.graphs++
+	p.capture = &hold{graph: p.graphs, free: map[int64][]*allocation{}}
+	return p.capture
+}
+
+// capturing returns the hold of the capture in progress, or nil.
+func (p *pool) capturing() *hold {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.capture
 }
 
@@ -270,6 +300,7 @@ func (p *pool) drop(h *hold) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range p.all {
+		a.users = slices.DeleteFunc(a.users, func(user *hold) bool { return user == h })
 		if a.hold != h {
 			continue
 		}
@@ -279,6 +310,7 @@ func (p *pool) drop(h *hold) {
 		}
 	}
 	clear(h.free)
+	h.dropped.Store(true)
 }
 
 // statistics returns the current counts.
