@@ -46,10 +46,12 @@ done
 step PTX is that of the kernels
 clang=${CLANG:-clang-19}
 if "$clang" --version 2>/dev/null | grep -q 'version 19\.1\.7'; then
-	mkdir "$generated/ptx"
-	CLANG=$clang cuda/kernels/generate.sh "$generated/ptx"
-	for file in "$generated"/ptx/*; do
-		cmp "cuda/kernels/$(basename "$file")" "$file"
+	for folder in cuda/kernels examples/internal/nn/cuda/kernels; do
+		mkdir -p "$generated/ptx/$folder"
+		CLANG=$clang cuda/kernels/generate.sh "$folder" "$generated/ptx/$folder"
+		for file in "$generated/ptx/$folder"/*; do
+			cmp "$folder/$(basename "$file")" "$file"
+		done
 	done
 else
 	echo 'left out: clang 19.1.7 is not there'

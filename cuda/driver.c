@@ -114,9 +114,9 @@ AflHandle afl_function(const AflSession *s, CUmodule module, const char *name) {
 	return r;
 }
 
-CUresult afl_launch(const AflSession *s, CUfunction function, unsigned blocks, const AflArguments *a) {
+CUresult afl_launch(const AflSession *s, CUfunction function, unsigned blocks, const void *arguments) {
 	CUresult code;
-	void *parameters[] = {(void *)a};
+	void *parameters[] = {(void *)arguments};
 	WITHIN(s, code, cuLaunchKernel(function, blocks, 1, 1, AFL_THREADS, 1, 1, 0, s->stream, parameters, NULL));
 	return code;
 }

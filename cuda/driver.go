@@ -22,7 +22,7 @@ type session interface {
 	load(ptx []byte) (module handle, log string, err error)
 	unload(module handle) error
 	function(module handle, name string) (handle, error)
-	// launch enqueues a function on AflArguments, which are copied.
+	// launch enqueues a function on its arguments, which are copied.
 	launch(function handle, blocks int, arguments unsafe.Pointer) error
 
 	memoryInfo() (free, total int64, err error)

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "kernels/arguments.h"
+#include "kernels/threads.h"
 
 typedef int CUresult; // 0 is success
 typedef int CUdevice;
@@ -159,7 +159,7 @@ CUresult afl_session_close(AflSession *s);
 AflHandle afl_load(const AflSession *s, const char *ptx, char *log, size_t length);
 CUresult afl_unload(const AflSession *s, CUmodule module);
 AflHandle afl_function(const AflSession *s, CUmodule module, const char *name);
-CUresult afl_launch(const AflSession *s, CUfunction function, unsigned blocks, const AflArguments *a);
+CUresult afl_launch(const AflSession *s, CUfunction function, unsigned blocks, const void *arguments);
 
 AflMemoryInfo afl_memory_info(const AflSession *s);
 AflAddress afl_alloc(const AflSession *s, size_t bytes);

@@ -10,6 +10,8 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/cuda/kernels"
+	"github.com/x/afl/internal/cuda/kernel"
 	"github.com/x/afl/internal/plan"
 )
 
@@ -94,7 +96,7 @@ func Open(ordinal int) (*Engine, error) {
 // prepare loads the kernels that all losses use, which shows whether the driver accepts
 // them, and allocates the memory that all kernels share.
 func (e *Engine) prepare() error {
-	_, err := e.code.function("afl_classes")
+	_, err := e.code.function(kernels.Modules(), "afl_classes")
 	if err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (e *Engine) prepare() error {
 	return nil
 }
 
-// LoadKernels has the driver compile all kernels that are not loaded yet, and returns the
+// LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and returns the
 // time that it took: seconds (NVIDIA's offline compiler takes 17 on one core) where the driver
 // has not compiled them for this GPU before, and little once they are in its cache. Without it each module of kernels is compiled when a loss first launches one of its kernels. progress may be nil; it
 // is called after each module with the module's name and the time that it took.
@@ -122,7 +124,7 @@ func (e *Engine) prepare() error {
 // or CUDA_CACHE_DISABLE is 1, every process compiles anew.
 func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (time.Duration, error) {
 	start := time.Now()
-	err := e.do(func(session) error { return e.code.loadAll(progress) })
+	err := e.do(func(session) error { return e.code.loadAll(kernels.Modules(), progress) })
 	return time.Since(start), err
 }
 
@@ -286,18 +288,18 @@ func (e *Engine) free(address uintptr) error {
 	})
 }
 
-// run launches a kernel on arguments with the layout of AflArguments.
-func (e *Engine) run(kernel string, blocks int, arguments unsafe.Pointer) error {
+// run launches a kernel of a set on its arguments.
+func (e *Engine) run(set *kernel.Set, name string, blocks int, arguments unsafe.Pointer) error {
 	if blocks < 1 || blocks > 1<<31-1 {
-		return fmt.Errorf("cuda: kernel %s asks for %d blocks, and a grid has 1 to 2³¹−1", kernel, blocks)
+		return fmt.Errorf("cuda: kernel %s asks for %d blocks, and a grid has 1 to 2³¹−1", name, blocks)
 	}
 	return e.do(func(s session) error {
-		f, err := e.code.function(kernel)
+		f, err := e.code.function(set, name)
 		if err != nil {
 			return err
 		}
 		if err := s.launch(f, blocks, arguments); err != nil {
-			return fmt.Errorf("cuda: kernel %s: %w", kernel, err)
+			return fmt.Errorf("cuda: kernel %s: %w", name, err)
 		}
 		return nil
 	})

@@ -10,6 +10,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/cuda/kernels"
 )
 
 func TestGraphReplays(t *testing.T) {
@@ -260,7 +262,7 @@ func TestUseAfterClose(t *testing.T) {
 		return map[string]error{
 			"NewTensor": newTensor, "Upload": upload, "NewHostBuffer": newBuffer, "NewEvent": newEvent, "Capture": capture,
 			"Alloc": alloc, "readFloat64s": e.readFloat64s(0, make([]float64, 1), "target"), "Synchronize": e.Synchronize(), "Free": e.Free(device, 40),
-			"Memset": e.Memset(device, float32(1)), "Memcpy": e.Memcpy(device, host), "launch": e.run("afl_classes", 1, nil),
+			"Memset": e.Memset(device, float32(1)), "Memcpy": e.Memcpy(device, host), "launch": e.run(kernels.Modules(), "afl_classes", 1, nil),
 		}
 	}
 	all := errs(e)

@@ -8,21 +8,14 @@ package cuda
 import "C"
 
 import (
-	_ "embed"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"unsafe"
 
-	"github.com/x/afl/cuda/internal/library"
+	"github.com/x/afl/internal/cuda/library"
 )
-
-// The go command notices changed headers only in the package's own folder and among
-// embedded files.
-//
-//go:embed kernels/arguments.h
-var _ string
 
 // oldestDriver is the first CUDA version whose driver has all functions used here, and
 // oldestDriverName the version of NVIDIA's driver packages of that time.
@@ -193,7 +186,7 @@ func (c *context) function(module handle, name string) (handle, error) {
 }
 
 func (c *context) launch(function handle, blocks int, arguments unsafe.Pointer) error {
-	return c.check("cuLaunchKernel", C.afl_launch(c.s, C.CUfunction(function), C.uint(blocks), (*C.AflArguments)(arguments)))
+	return c.check("cuLaunchKernel", C.afl_launch(c.s, C.CUfunction(function), C.uint(blocks), arguments))
 }
 
 func (c *context) memoryInfo() (free, total int64, err error) {

@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "threads.h"
+
 #ifdef __cplusplus
 #define AFL_ON_BOTH static constexpr // callable on the host and on the GPU
 #else
@@ -40,8 +42,6 @@ enum AflSmoothness { AFL_SMOOTHNESS_WHOLE_IMAGE, AFL_SMOOTHNESS_BOUNDARY };
 
 enum AflOverlap { AFL_OVERLAP_NONE, AFL_OVERLAP_DICE, AFL_OVERLAP_GENERALIZED_DICE, AFL_OVERLAP_TVERSKY };
 enum AflWeighting { AFL_WEIGHT_SQUARE, AFL_WEIGHT_SIMPLE, AFL_WEIGHT_UNIFORM };
-
-enum { AFL_THREADS = 256 }; // per block
 
 // Constants of a channel; zeros for channels that take no part.
 typedef struct AflChannel {

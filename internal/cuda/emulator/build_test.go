@@ -38,7 +38,7 @@ func TestBuildCompilesOnce(t *testing.T) {
 	for i := range paths {
 		wg.Go(func() {
 			var err error
-			paths[i], err = Build(dir)
+			paths[i], err = Build(dir, LossesSource())
 			assert.NoError(t, err)
 		})
 	}
@@ -53,10 +53,10 @@ func TestBuildCompilesOnce(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 1, strings.Count(string(calls), "\n"), "one compiles, the others wait and find it")
 	assert.Contains(t, string(calls), "-O2")
-	assert.Contains(t, string(calls), "kernels.cpp")
+	assert.Contains(t, string(calls), "losses.cpp")
 
 	t.Setenv("CXX", fakePath(t, "fake 2.0"))
-	other, err := Build(dir)
+	other, err := Build(dir, LossesSource())
 	require.NoError(t, err)
 	assert.NotEqual(t, paths[0], other, "another compiler makes another library")
 }
@@ -69,16 +69,16 @@ func fakePath(t *testing.T, version string) string {
 }
 
 func TestBuildFails(t *testing.T) {
-	fakeCompiler(t, "echo driver.cpp:1: error: nothing works >&2\nexit 1\n")
+	fakeCompiler(t, "echo losses.cpp:1: error: nothing works >&2\nexit 1\n")
 	dir := t.TempDir()
-	_, err := Build(dir)
-	require.ErrorContains(t, err, "driver.cpp:1: error: nothing works")
+	_, err := Build(dir, LossesSource())
+	require.ErrorContains(t, err, "losses.cpp:1: error: nothing works")
 	left, err := filepath.Glob(filepath.Join(dir, "*.so*"))
 	require.NoError(t, err)
 	assert.Empty(t, left)
 
 	t.Setenv("CXX", filepath.Join(dir, "no-compiler"))
-	_, err = Build(dir)
+	_, err = Build(dir, LossesSource())
 	require.ErrorContains(t, err, "need a C++20 compiler and found none of ["+filepath.Join(dir, "no-compiler")+"]; install one (Debian: g++)")
 }
 

@@ -10,6 +10,7 @@ package emulator
 // static void reset(void *f) { ((void (*)(void))f)(); }
 // static int set(void *f, const char *name, int64_t value) { return ((int (*)(const char *, int64_t))f)(name, value); }
 // static void fail(void *f, const char *name, int64_t nth, int code) { ((void (*)(const char *, int64_t, int))f)(name, nth, code); }
+// static void add(void *f, void *set) { ((void (*)(const void *))f)(set); }
 // static int64_t count(void *f, const char *name) { return ((int64_t (*)(const char *))f)(name); }
 import "C"
 
@@ -26,44 +27,92 @@ import (
 // Library is the emulator loaded into this process. Its settings and counts are global to
 // the process.
 type Library struct {
-	Path                    string
-	reset, set, fail, count unsafe.Pointer
+	Path                         string
+	reset, set, fail, count, add unsafe.Pointer
 }
 
-var load = sync.OnceValues(func() (*Library, error) {
+// build builds and opens a library.
+func build(source string) (path string, library unsafe.Pointer, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
 	}
-	path, err := Build(filepath.Join(cache, "afl-cuda-emulator"))
-	if err != nil {
-		return nil, err
+	if path, err = Build(filepath.Join(cache, "afl-cuda-emulator"), source); err != nil {
+		return "", nil, err
 	}
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
-	library := C.dlopen(name, C.RTLD_NOW|C.RTLD_LOCAL)
-	if library == nil {
-		return nil, fmt.Errorf("emulator: %s", C.GoString(C.dlerror()))
+	if library = C.dlopen(name, C.RTLD_NOW|C.RTLD_LOCAL); library == nil {
+		return "", nil, fmt.Errorf("emulator: %s", C.GoString(C.dlerror()))
+	}
+	return path, library, nil
+}
+
+// symbol finds a symbol of a library.
+func symbol(path string, library unsafe.Pointer, name string) (unsafe.Pointer, error) {
+	s := C.CString(name)
+	defer C.free(unsafe.Pointer(s))
+	at := C.dlsym(library, s)
+	if at == nil {
+		return nil, fmt.Errorf("emulator: %s lacks %s", path, name)
+	}
+	return at, nil
+}
+
+var driver = sync.OnceValues(func() (*Library, error) {
+	path, library, err := build(DriverSource())
+	if err != nil {
+		return nil, err
 	}
 	l := &Library{Path: path}
-	for symbol, f := range map[string]*unsafe.Pointer{
-		"emulator_reset": &l.reset, "emulator_set": &l.set, "emulator_fail": &l.fail, "emulator_count": &l.count,
+	for name, f := range map[string]*unsafe.Pointer{
+		"emulator_reset": &l.reset, "emulator_set": &l.set, "emulator_fail": &l.fail, "emulator_count": &l.count, "emulator_add": &l.add,
 	} {
-		s := C.CString(symbol)
-		*f = C.dlsym(library, s)
-		C.free(unsafe.Pointer(s))
-		if *f == nil {
-			return nil, fmt.Errorf("emulator: %s lacks %s", path, symbol)
+		if *f, err = symbol(path, library, name); err != nil {
+			return nil, err
 		}
 	}
 	return l, nil
 })
 
-// Load builds and loads the library, or fails the test; without a C++ compiler it skips
-// the test. Settings and faults are reset when the test ends.
-func Load(t testing.TB) *Library {
+// added holds the errors of adding kernels, by source.
+var added struct {
+	sync.Mutex
+	errs map[string]error
+}
+
+// kernels adds the kernels of a source to the driver, once.
+func (l *Library) kernels(source string) error {
+	added.Lock()
+	defer added.Unlock()
+	if err, done := added.errs[source]; done {
+		return err
+	}
+	path, library, err := build(source)
+	if err == nil {
+		var set unsafe.Pointer
+		if set, err = symbol(path, library, "afl_kernels"); err == nil {
+			C.add(l.add, set)
+		}
+	}
+	if added.errs == nil {
+		added.errs = map[string]error{}
+	}
+	added.errs[source] = err
+	return err
+}
+
+// Load builds and loads the driver with the kernels of the losses and those of other sources,
+// which are paths of files that end by including set.h. It fails the test if it cannot;
+// without a C++ compiler it skips the test. Settings and faults are reset when the test ends.
+func Load(t testing.TB, sources ...string) *Library {
 	t.Helper()
-	l, err := load()
+	l, err := driver()
+	for _, source := range append([]string{LossesSource()}, sources...) {
+		if err == nil {
+			err = l.kernels(source)
+		}
+	}
 	if errors.Is(err, ErrNoCompiler) {
 		t.Skip(err)
 	}

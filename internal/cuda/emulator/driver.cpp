@@ -1,7 +1,8 @@
 //go:build ignore
 
 // A CUDA driver without a GPU: the functions of libcuda.so.1 that package cuda uses, on
-// host memory, with the project's kernels running on the CPU. It is strict about misuse
+// host memory, with the project's kernels, which are in libraries of their own, running on
+// the CPU. It is strict about misuse
 // that the real driver might not report:
 //
 //   - work on a stream is executed only when the stream is synchronized, so results that
@@ -12,7 +13,7 @@
 //   - all objects are counted until they are freed.
 //
 // The functions at the end of the file inject faults.
-#include "../../driver.h"
+#include "../../../cuda/driver.h"
 
 #include <chrono>
 #include <cstdio>
@@ -92,6 +93,8 @@ struct CUmod_st {
 struct CUfunc_st {
 	CUmodule module;
 	std::string name;
+	const AflKernels *set;
+	size_t bytes; // of the arguments
 };
 
 struct CUgraph_st {
@@ -107,6 +110,7 @@ struct CUgraphExec_st {
 namespace {
 
 std::map<int, CUcontext> primary; // by device
+std::set<const AflKernels *> kernel_sets;
 thread_local std::vector<CUcontext> current;
 
 // Device memory, which is accessible only while the emulator works on it.
@@ -637,9 +641,12 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
 	if (call.code) return call.code;
 	if (!call.has(module)) return CUDA_ERROR_INVALID_HANDLE;
 	if (module->text.find(std::string(".entry ") + name + "(") == std::string::npos) return CUDA_ERROR_NOT_FOUND;
-	if (!emulated_kernel(name)) die("the PTX has a kernel that the sources lack: generate it again");
+	const AflKernels *set = nullptr;
+	for (const AflKernels *s : kernel_sets)
+		if (s->bytes(name)) set = s;
+	if (!set) die("the PTX has a kernel that the sources lack, or whose library is not loaded: generate or load it");
 	CUfunction &f = module->functions[name];
-	if (!f) f = new CUfunc_st{module, name};
+	if (!f) f = new CUfunc_st{module, name, set, set->bytes(name)};
 	*function = f;
 	return CUDA_SUCCESS;
 }
@@ -650,12 +657,12 @@ CUresult cuLaunchKernel(CUfunction function, unsigned gridX, unsigned gridY, uns
 	if (call.code) return call.code;
 	if (!gridX || gridX > 0x7fffffff || gridY != 1 || gridZ != 1 || blockX != AFL_THREADS || blockY != 1 || blockZ != 1 || shared || extra)
 		return CUDA_ERROR_INVALID_VALUE;
-	AflArguments a;
-	memcpy(&a, parameters[0], sizeof a);
+	std::vector<unsigned char> a((const unsigned char *)parameters[0], (const unsigned char *)parameters[0] + function->bytes);
 	std::string name = function->name;
+	const AflKernels *set = function->set;
 	counts["launches"]++;
 	return enqueue(call, stream, [=] {
-		const char *problem = emulate(name.c_str(), gridX, &a);
+		const char *problem = set->run(name.c_str(), gridX, a.data());
 		if (problem) fprintf(stderr, "emulated CUDA device: kernel %s: %s\n", name.c_str(), problem);
 		return problem ? CUDA_ERROR_LAUNCH_FAILED : CUDA_SUCCESS;
 	});
@@ -700,6 +707,12 @@ CUresult cuGraphDestroy(CUgraph graph) {
 }
 
 // The following functions are for tests and not part of the driver.
+
+// emulator_add adds kernels.
+void emulator_add(const AflKernels *set) {
+	std::lock_guard<std::mutex> lock(mutex);
+	kernel_sets.insert(set);
+}
 
 // emulator_reset restores the settings and removes faults.
 void emulator_reset(void) {

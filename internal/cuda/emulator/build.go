@@ -12,42 +12,40 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 )
 
 var compilerFlags = []string{"-std=c++20", "-O2", "-ffp-contract=off", "-shared", "-fPIC"}
 
-// Build compiles the library into dir and returns its path. It does nothing if dir
-// contains the library of the same sources and compiler, which is $CXX, c++, g++ or
-// clang++.
-func Build(dir string) (path string, err error) {
+// Build compiles a source, [DriverSource] or kernels, to a library in dir and returns its
+// path. It does nothing if dir contains the library of the same sources and compiler, which is
+// $CXX, c++, g++ or clang++.
+func Build(dir, source string) (path string, err error) {
 	compiler, err := FindCompiler()
 	if err != nil {
 		return "", err
 	}
-	folder, err := sourceFolder()
-	if err != nil {
-		return "", err
-	}
-	sum, err := hashSources(folder, compiler)
+	sum, err := hashSources(source, compiler)
 	if err != nil {
 		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("emulator: %w", err)
 	}
+	name := strings.TrimSuffix(filepath.Base(source), ".cpp")
 	// Tests of several packages may run at the same time: one compiles, the others wait.
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	unlock, err := lock(filepath.Join(dir, name+".lock"))
 	if err != nil {
 		return "", err
 	}
 	defer unlock()
-	path = filepath.Join(dir, "libcuda-emulator-"+sum+".so")
+	path = filepath.Join(dir, "libcuda-emulator-"+name+"-"+sum+".so")
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
 	unfinished := path + ".part"
-	args := append(slices.Clone(compilerFlags), "-o", unfinished, filepath.Join(folder, "driver.cpp"), filepath.Join(folder, "kernels.cpp"))
+	args := append(slices.Clone(compilerFlags), "-I", besides(kernelFolder), "-I", besides("."), "-o", unfinished, source)
 	if out, err := exec.Command(compiler, args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("emulator: %s: %w\n%s", compiler, err, out)
 	}
@@ -75,54 +73,57 @@ func FindCompiler() (string, error) {
 	return "", fmt.Errorf("emulator: %w and found none of %v; install one (Debian: g++) or name it in CXX", ErrNoCompiler, names)
 }
 
-// sourceFolder returns the folder of this package's sources.
-func sourceFolder() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	folder := filepath.Dir(file)
-	if !ok {
-		return "", errors.New("emulator: the program does not know the folder of its sources")
-	}
-	if _, err := os.Stat(filepath.Join(folder, "driver.cpp")); err != nil {
-		return "", fmt.Errorf("emulator: the sources are not in the folder that the program was built from (with -trimpath?): %w", err)
-	}
-	return folder, nil
+// kernelFolder is the folder of the losses' kernels and of the headers that all kernels
+// share, seen from this package.
+const kernelFolder = "../../../cuda/kernels"
+
+// DriverSource returns the path of the source of the driver.
+func DriverSource() string { return besides("driver.cpp") }
+
+// LossesSource returns the path of the source that includes the kernels of the losses.
+func LossesSource() string { return besides("losses.cpp") }
+
+// besides returns the path of a file next to this one.
+func besides(name string) string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), name)
 }
 
-// hashSources hashes the library's sources, compiler and flags.
-func hashSources(folder, compiler string) (string, error) {
+// hashSources hashes a source, what it may include, the compiler and its flags.
+func hashSources(source, compiler string) (string, error) {
+	if _, err := os.Stat(source); err != nil {
+		return "", fmt.Errorf("emulator: the sources are not in the folder that the program was built from (with -trimpath?): %w", err)
+	}
 	h := sha256.New()
 	version, err := exec.Command(compiler, "--version").Output()
 	if err != nil {
 		return "", fmt.Errorf("emulator: %s --version: %w", compiler, err)
 	}
 	fmt.Fprintf(h, "%s\n%s\n%q\n", compiler, version, compilerFlags)
-	var files []string
-	cuda := filepath.Join(folder, "..", "..")
-	for _, pattern := range []string{"*.cpp", "*.h", "../../driver.h", "../../kernels/*.cu", "../../kernels/*.h"} {
-		matches, err := filepath.Glob(filepath.Join(folder, pattern))
+	kernels := besides(kernelFolder)
+	names := []string{source, filepath.Join(filepath.Dir(kernels), "driver.h")}
+	for _, pattern := range []string{besides("*.h"), filepath.Join(kernels, "*.h"), filepath.Join(kernels, "*.cu"),
+		filepath.Join(filepath.Dir(source), "*.h"), filepath.Join(filepath.Dir(source), "*.cu")} {
+		matches, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", fmt.Errorf("emulator: %w", err)
 		}
-		files = append(files, matches...)
+		names = append(names, matches...)
 	}
-	for _, name := range files {
-		if err := hashFile(h, cuda, name); err != nil {
+	for _, name := range names {
+		if err := hashFile(h, name); err != nil {
 			return "", fmt.Errorf("emulator: %w", err)
 		}
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
 }
 
-func hashFile(h io.Writer, root, name string) error {
+func hashFile(h io.Writer, name string) error {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	relative, err := filepath.Rel(root, name)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(h, "%s %d\n", relative, len(data))
+	fmt.Fprintf(h, "%s %d\n", filepath.Base(name), len(data))
 	_, err = h.Write(data)
 	return err
 }

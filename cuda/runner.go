@@ -1,0 +1,49 @@
+package cuda
+
+import (
+	"unsafe"
+
+	"github.com/x/afl/internal/cuda/kernel"
+	"github.com/x/afl/internal/plan"
+)
+
+// Runner implements [kernel.Provider] for packages of this module that bring kernels of
+// their own.
+func (e *Engine) Runner() kernel.Runner { return runner{e} }
+
+type runner struct{ engine *Engine }
+
+// Alloc implements [kernel.Runner].
+func (r runner) Alloc(bytes int64) (uintptr, error) {
+	address, err := r.engine.alloc(bytes)
+	return address, public(err)
+}
+
+// Free implements [kernel.Runner].
+func (r runner) Free(address uintptr) error { return public(r.engine.free(address)) }
+
+// Launch implements [kernel.Runner].
+func (r runner) Launch(s *kernel.Set, name string, blocks int, arguments unsafe.Pointer) error {
+	return r.engine.run(s, name, blocks, arguments)
+}
+
+// Write implements [kernel.Runner].
+func (r runner) Write(to uintptr, from []byte) error { return r.engine.toDevice(to, from) }
+
+// Read implements [kernel.Runner].
+func (r runner) Read(to []byte, from uintptr) error { return r.engine.toHost(to, from) }
+
+// Copy implements [kernel.Runner].
+func (r runner) Copy(to, from uintptr, bytes int64) error {
+	return r.engine.do(func(s session) error { return s.copyDevice(to, from, bytes) })
+}
+
+// Zero implements [kernel.Runner].
+func (r runner) Zero(to uintptr, bytes int64) error {
+	return r.engine.do(func(s session) error {
+		if bytes%4 != 0 {
+			return plan.Refuse("number of bytes", bytes, "a multiple of 4")
+		}
+		return zero(s, to, bytes)
+	})
+}
