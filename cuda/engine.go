@@ -59,6 +59,11 @@ var _ tensor.NonStdEngine = (*Engine)(nil)
 // function of the library or a newer driver, the device, or its compute capability; or
 // they quote the messages of the driver's compiler.
 func Open(ordinal int) (*Engine, error) {
+	return openSession(ordinal, func(d driver) (session, error) { return d.open(ordinal) })
+}
+
+// openSession checks a device and makes an engine of a session on it.
+func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, error) {
 	d, err := openDriver()
 	if err != nil {
 		return nil, err
@@ -79,7 +84,7 @@ func Open(ordinal int) (*Engine, error) {
 	if device.ComputeMajor < oldestMajor || device.ComputeMajor == oldestMajor && device.ComputeMinor < oldestMinor {
 		return nil, fmt.Errorf("cuda: %v is too old: compute capability %d.%d or later is needed", device, oldestMajor, oldestMinor)
 	}
-	s, err := d.open(ordinal)
+	s, err := open(d)
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ type allocation struct {
 	address uintptr
 	size    int64
 	used    bool
+	foreign bool    // somebody else's, who frees it
 	hold    *hold   // of the graph that it belongs to, or nil
 	users   []*hold // of the graphs whose work uses it and that it does not belong to
 }
@@ -139,11 +140,37 @@ func (p *pool) grow(size, wanted int64) (*allocation, error) {
 		return nil, err
 	}
 	a := &allocation{address: address, size: size}
-	i, _ := p.search(address)
-	p.all = slices.Insert(p.all, i, a)
+	// Where the driver gives out an address, the owner of foreign memory there has freed it.
+	p.all = slices.DeleteFunc(p.all, func(b *allocation) bool { return b.foreign && a.overlaps(b) })
+	p.insert(a)
 	p.stats.Reserved += size
 	p.stats.PeakReserved = max(p.stats.PeakReserved, p.stats.Reserved)
 	return a, nil
+}
+
+func (p *pool) insert(a *allocation) {
+	i, _ := p.search(a.address)
+	p.all = slices.Insert(p.all, i, a)
+}
+
+func (a *allocation) overlaps(b *allocation) bool { return a.address < b.end() && b.address < a.end() }
+
+// adopt adds memory that somebody else allocated, which is in use from now on.
+func (p *pool) adopt(address uintptr, bytes int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := &allocation{address: address, size: bytes, used: true, foreign: true}
+	for _, b := range p.all {
+		switch {
+		case !a.overlaps(b):
+		case b.foreign:
+			return errWrapped
+		default:
+			return errOwn
+		}
+	}
+	p.insert(a)
+	return nil
 }
 
 func isOutOfMemory(err error) bool {
@@ -212,6 +239,8 @@ var (
 	errNotHere  = errors.New("not this engine's")
 	errInterior = errors.New("a part of a larger allocation")
 	errReleased = errors.New("released already")
+	errWrapped  = errors.New("wrapped already")
+	errOwn      = errors.New("this engine's own")
 )
 
 // usedError says that a graph that has not been closed uses memory.
@@ -232,13 +261,18 @@ func (p *pool) release(address uintptr, bytes int64) error {
 		return errNotHere
 	case !a.used:
 		return errReleased
-	case a.address != address || bytes != 0 && roundedSize(bytes) != a.size:
+	case a.address != address || bytes != 0 && !a.is(bytes):
 		return errInterior
 	}
 	for _, h := range a.users {
-		if h != p.capture {
+		if h != p.capture || a.foreign {
 			return &usedError{h.graph}
 		}
+	}
+	if a.foreign {
+		i, _ := p.search(address)
+		p.all = slices.Delete(p.all, i, i+1)
+		return nil
 	}
 	a.used = false
 	if a.hold == nil {
@@ -250,6 +284,14 @@ func (p *pool) release(address uintptr, bytes int64) error {
 	}
 	p.recycle(a)
 	return nil
+}
+
+// is reports whether an allocation is that of so many bytes.
+func (a *allocation) is(bytes int64) bool {
+	if a.foreign {
+		return bytes == a.size
+	}
+	return roundedSize(bytes) == a.size
 }
 
 func (p *pool) recycle(a *allocation) {
@@ -326,6 +368,9 @@ func (p *pool) close() error {
 	defer p.mu.Unlock()
 	var first error
 	for _, a := range p.all {
+		if a.foreign {
+			continue
+		}
 		if err := p.device.free(a.address); err != nil && first == nil {
 			first = err
 		}
