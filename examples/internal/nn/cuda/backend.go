@@ -23,7 +23,7 @@ func On(engine *cuda.Engine, dtype nn.DType) (nn.Backend, error) {
 	case dtype != nn.Float32:
 		return nil, fmt.Errorf("nn/cuda: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
-	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage)}, nil
+	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{}}, nil
 }
 
 // closeWith closes the engine when the backend is not referenced any more.
@@ -33,10 +33,10 @@ func closeWith(b nn.Backend, engine *cuda.Engine) {
 
 // backend implements nn.Backend.
 type backend struct {
-	nn.Backend // the operations that are still missing
 	engine  *cuda.Engine
 	runner  kernel.Runner
 	step    []*array // that EndStep releases
+	taps    map[tapsKey]tapTable
 	garbage *garbage
 }
 

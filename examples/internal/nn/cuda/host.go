@@ -89,24 +89,27 @@ func (o *op) toHost(a *array, dst *tensor.Dense) {
 		from = o.scratch(a.bytes()) // the array keeps its order
 		o.permute("afl_nn_to_row_major", a, from)
 	}
-	read := func(to []float32) {
-		if o.err == nil {
-			if err := o.runner.Read(bytesOf(to), from); err != nil {
-				o.fail("%w", err)
-			}
-		}
-	}
 	switch to := dst.Data().(type) {
 	case []float32:
-		read(to)
+		o.read(bytesOf(to), from)
 	case []float64:
 		values := make([]float32, len(to))
-		read(values)
+		o.read(bytesOf(values), from)
 		for i, v := range values {
 			to[i] = float64(v)
 		}
 	default:
 		o.err = errors.New("dst is a scalar, want a tensor with axes")
+	}
+}
+
+// read synchronizes and copies device memory to bytes of the host.
+func (o *op) read(to []byte, from uintptr) {
+	if o.err != nil {
+		return
+	}
+	if err := o.runner.Read(to, from); err != nil {
+		o.fail("%w", err)
 	}
 }
 

@@ -5,17 +5,21 @@ package cuda
 // #include "kernels/arguments.h"
 import "C"
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/x/afl/examples/internal/nn"
+)
 
 // rows is a launch of kernels that add up the rows of a volume by channel.
 type rows struct {
-	args C.AflRows
+	args          C.AflRows
 	blocks, parts int // parts is the number of partial sums of a channel
 }
 
 // rowsOf returns the arguments of kernels that compute the given number of sums of every
 // channel of a volume of the shape of a.
-func (o *op) rowsOf(a *array, sums int) *rows {
+func (o *op) rowsOf(shape []int, sums int) *rows {
 	if o.err != nil {
 		return new(rows)
 	}
@@ -23,7 +27,7 @@ func (o *op) rowsOf(a *array, sums int) *rows {
 		fewRows   = 8    // of a thread
 		maxBlocks = 4096 // enough to fill the largest GPU, and few enough to add up
 	)
-	samples, channels, voxels := a.shape[0], a.channels(), a.voxels()
+	samples, channels, voxels := shape[0], shape[1], nn.Elements(shape[2:])
 	tiles := (channels + threads - 1) / threads
 	chunk := max(fewRows*max(1, threads/channels), (voxels*samples*tiles+maxBlocks-1)/maxBlocks)
 	chunks := (voxels + chunk - 1) / chunk
@@ -37,11 +41,11 @@ func (o *op) rowsOf(a *array, sums int) *rows {
 // channelSums returns the sum of every channel over batch and space.
 func (o *op) channelSums(g *array) *array {
 	o.toChannels(g)
-	r := o.rowsOf(g, 1)
+	r := o.rowsOf(g.shape, 1)
+	y := o.rowMajor(g.channels())
 	if o.err != nil {
 		return nil
 	}
-	y := o.rowMajor(g.channels())
 	point(&r.args.g, g)
 	point(&r.args.y, y)
 	o.launch("afl_nn_row_sums", r.blocks, unsafe.Pointer(&r.args))

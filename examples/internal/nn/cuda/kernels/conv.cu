@@ -2,23 +2,9 @@
 // the terms in a fixed order.
 #include "conv_arguments.h"
 #include "each.h"
+#include "position.h"
 
 namespace afl {
-
-struct Position {
-	int32_t at[3];
-};
-
-// The position of voxel v of a volume.
-AFL_DEVICE Position position_of(int64_t v, const int32_t (&size)[3]) {
-	return Position{{(int32_t)(v / size[2] / size[1]), (int32_t)(v / size[2] % size[1]), (int32_t)(v % size[2])}};
-}
-
-AFL_DEVICE int64_t voxels_of(const int32_t (&size)[3]) { return (int64_t)size[0] * size[1] * size[2]; }
-
-AFL_DEVICE int64_t index_of(const Position &p, const int32_t (&size)[3]) {
-	return ((int64_t)p.at[0] * size[1] + p.at[1]) * size[2] + p.at[2];
-}
 
 // The fine voxel that tap t reads for coarse voxel o, and whether it is inside the volume.
 AFL_DEVICE bool fine_voxel(const AflConv &a, const Position &o, const Position &t, Position &p) {

@@ -5,7 +5,7 @@
 AFL_KERNEL_OF(AflRows, afl_nn_row_sums, 4) {
 	const afl::RowRange r = afl::row_range(a);
 	double sums[1] = {};
-	afl::add_rows(r, sums, [&](int64_t row, float (&part)[1]) { part[0] += a.g[row * a.channels + r.channel]; });
+	afl::add_rows(r, sums, [&](int64_t row, afl::Sum (&part)[1]) { part[0].add(a.g[row * a.channels + r.channel]); });
 	afl::add_lanes(r, sums);
 	afl::store_partials(a, r, sums);
 }

@@ -33,16 +33,42 @@ AFL_DEVICE RowRange row_range(const AflRows &a) {
 	return r;
 }
 
-// add_rows calls f(row, part) for the thread's rows, which adds to the float32 sums part, and
-// adds these to sums every few rows.
+// A product that the compiler does not fuse with a sum.
+#ifdef __NVPTX__
+AFL_DEVICE float rounded_product(float x, float y) { return __nvvm_mul_rn_f(x, y); }
+#else
+AFL_DEVICE float rounded_product(float x, float y) { return x * y; }
+#endif
+
+// A float32 sum with its rounding errors, nearly as accurate as one in float64, which many GPUs
+// add at 1/64 of the rate: sums that cancel to zero have to.
+struct Sum {
+	float high = 0, low = 0;
+
+	AFL_MEMBER void add(float x) {
+		const float sum = high + x, added = sum - high;
+		low += (high - (sum - added)) + (x - added);
+		high = sum;
+	}
+	AFL_MEMBER void add_product(float x, float y) {
+		const float product = rounded_product(x, y);
+		low += fma(x, y, -product);
+		add(product);
+	}
+	// The sum is added to a total, unless an infinity has made the errors NaN.
+	AFL_MEMBER double value() const { return high - high == 0 ? (double)high + low : high; }
+};
+
+// add_rows calls f(row, part) for the thread's rows, which adds to the sums part, and adds
+// these to sums every few rows.
 template <int K, class F> AFL_DEVICE void add_rows(const RowRange &r, double (&sums)[K], F f) {
 	enum { FEW = 8 };
 	for (int64_t row = r.first; row < r.end;) {
-		float part[K] = {};
+		Sum part[K];
 		for (int i = 0; i < FEW && row < r.end; i++, row += r.step)
 			f(row, part);
 		AFL_UNROLL for (int k = 0; k < K; k++)
-			sums[k] += part[k];
+			sums[k] += part[k].value();
 	}
 }
 
