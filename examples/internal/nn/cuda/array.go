@@ -16,7 +16,7 @@ import (
 // The go command notices changed headers only in the package's own folder and among embedded
 // files.
 //
-//go:embed kernels/arguments.h kernels/conv_arguments.h
+//go:embed kernels/arguments.h kernels/conv_arguments.h kernels/conv_tile_arguments.h
 var _ embed.FS
 
 // order is the memory layout of an array.

@@ -38,6 +38,8 @@ type backend struct {
 	step    []*array // that EndStep releases
 	taps    map[tapsKey]tapTable
 	garbage *garbage
+
+	precision Precision // of the convolutions that follow
 }
 
 // garbage is the memory of kept arrays that are not referenced any more. The garbage collector

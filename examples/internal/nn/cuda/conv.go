@@ -23,6 +23,7 @@ type convolution struct {
 	kernel     [3]int
 	rows, cols int    // channels of the coarse and of the fine volume
 	weight     *array // row-major, rows × cols × taps
+	precision  Precision
 }
 
 // arguments returns the arguments of a kernel for a pair of volumes.
@@ -44,6 +45,10 @@ func (o *op) toCoarse(c *convolution, coarse, fine, bias *array) {
 	if o.err != nil {
 		return
 	}
+	if c.tiled(coarse, fine) {
+		o.product(c, coarse, fine, bias, false)
+		return
+	}
 	p := c.arguments(coarse, fine)
 	point(&p.bias, bias)
 	o.each("afl_nn_conv_to_coarse", coarse.elements(), unsafe.Pointer(p))
@@ -54,6 +59,10 @@ func (o *op) toFine(c *convolution, fine, coarse, bias *array) {
 	if o.err != nil {
 		return
 	}
+	if c.tiled(coarse, fine) {
+		o.product(c, fine, coarse, bias, true)
+		return
+	}
 	p := c.arguments(coarse, fine)
 	point(&p.bias, bias)
 	o.each("afl_nn_conv_to_fine", fine.elements(), unsafe.Pointer(p))
@@ -62,6 +71,10 @@ func (o *op) toFine(c *convolution, fine, coarse, bias *array) {
 // weightGradient stores the gradient of the weight in gw, which is row-major.
 func (o *op) weightGradient(c *convolution, gw, coarse, fine *array) {
 	if o.err != nil {
+		return
+	}
+	if c.tiled(coarse, fine) {
+		o.gradientProduct(c, gw, coarse, fine)
 		return
 	}
 	p := c.arguments(coarse, fine)
@@ -98,7 +111,7 @@ func (b *backend) conv(name string, x, weight, bias nn.Array, spec nn.ConvSpec, 
 	if o.err != nil {
 		return nil, nil, o.end()
 	}
-	c := &convolution{spec: spec, kernel: [3]int(w.shape[2:]), rows: w.shape[0], cols: w.shape[1], weight: w}
+	c := &convolution{spec: spec, kernel: [3]int(w.shape[2:]), rows: w.shape[0], cols: w.shape[1], weight: w, precision: b.precision}
 	in, out, axis, outputSize := c.cols, c.rows, 1, nn.ConvSpec.OutputSize
 	if transposed {
 		in, out, axis, outputSize = c.rows, c.cols, 0, nn.ConvSpec.TransposedSize
