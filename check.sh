@@ -29,7 +29,7 @@ go -C internal/tools mod tidy -diff
 step go vet, here and for other architectures
 go vet ./...
 GOARCH=arm64 go vet ./...
-GOARCH=386 go vet ./...
+GOARCH=386 go vet . ./detection ./internal/...
 
 step generated assembly is that of its generator
 generated=$(mktemp -d)
@@ -155,10 +155,19 @@ else
 	echo 'left out: WebAssembly, for want of node'
 fi
 
-# The networks and their export start no goroutines of their own: what layers start is tested in nn. Of
-# training and the programs it runs what is interrupted.
+# The packages whose own code shares memory among goroutines, without those of their tests
+# that compare what runs in one goroutine with its definition or with recorded data. Of the
+# programs what is interrupted.
 step race detector
-go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|onnx|train|cli)$')
+concurrent() {
+	go list -f '{{range .Imports}}{{if or (eq . "sync") (eq . "sync/atomic") (eq . "github.com/x/afl/internal/parallel")}}{{$.ImportPath}}{{"\n"}}{{end}}{{end}}' $(tested ./...) |
+		sort -u | grep -vE '/(bench|cli)$'
+}
+sequential='Functions64|RowKernels|RowSequences|LogisticKernels|SoftmaxKernels|TileTargets'        # internal/cpu
+sequential+='|AgainstDefinition|Distribution|SlowInputs|NearestFarApart|NearestAtTheBudgets'        # internal/edt
+sequential+='|SmallLesionGradients|SmallLesionHostile|WilcoxonExactAtTheCap|GoldenSurfaceElements' # the root
+sequential+='|TestReal'                                                                            # dataset
+go test -timeout 20m -race -short -skip "$sequential" $(concurrent) ./examples/internal/dist
 go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
 
 step done

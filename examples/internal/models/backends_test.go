@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -35,6 +36,17 @@ func variants() []variant {
 		}})
 	}
 	return append(all, variant{name: "cuda/float32", dtype: nn.Float32, reordered: true, emulated: true})
+}
+
+var allEmulated = flag.Bool("emulated", false, "run all networks on the emulated GPU, not only the small ones: some minutes")
+
+// skipSlow skips the test of a network that takes long on the emulated GPU. small is how many
+// parameters a network may have.
+func (v variant) skipSlow(t *testing.T, parameters, small int) {
+	t.Helper()
+	if v.emulated && !*allEmulated && parameters > small {
+		t.Skipf("slow on the emulated GPU with %d parameters; -emulated runs it", parameters)
+	}
 }
 
 func (v variant) backend(t *testing.T) nn.Backend {
