@@ -114,6 +114,10 @@ CUresult afl_session_close(AflSession *s) {
 	return code ? code : next;
 }
 
+CUresult afl_push(const AflSession *s) { return s->driver->cuCtxPushCurrent_v2(s->context); }
+
+CUresult afl_pop(const AflSession *s) { return leave(s, CUDA_SUCCESS); }
+
 AflPointer afl_pointer(const AflSession *s, CUdeviceptr address) {
 	AflPointer r = {0};
 	struct {

@@ -35,6 +35,9 @@ type session interface {
 	// launch enqueues a function on its arguments, which are copied.
 	launch(function handle, blocks int, arguments unsafe.Pointer) error
 
+	// push makes the context current on the calling thread, and pop restores the previous one.
+	push() error
+	pop() error
 	// stream returns the session's context and stream.
 	stream() Stream
 	// locate says where memory lies.

@@ -181,6 +181,9 @@ CUresult afl_session_adopt(AflSession *s, const AflDriver *driver, int ordinal, 
 // afl_session_close destroys the session's own stream and releases a retained context, even
 // after a failure, and returns the first failure.
 CUresult afl_session_close(AflSession *s);
+// afl_push makes the context current, and afl_pop restores the previous one.
+CUresult afl_push(const AflSession *s);
+CUresult afl_pop(const AflSession *s);
 // afl_load compiles PTX to a module and writes the compiler's messages to log.
 AflHandle afl_load(const AflSession *s, const char *ptx, char *log, size_t length);
 CUresult afl_unload(const AflSession *s, CUmodule module);

@@ -168,6 +168,14 @@ func (l *libcuda) adopt(ordinal int, s Stream) (session, error) {
 	return c, nil
 }
 
+func (c *context) push() error {
+	return c.check("cuCtxPushCurrent", C.afl_push(c.s))
+}
+
+func (c *context) pop() error {
+	return c.check("cuCtxPopCurrent", C.afl_pop(c.s))
+}
+
 func (c *context) stream() Stream {
 	return Stream{Context: uintptr(unsafe.Pointer(c.s.context)), Handle: uintptr(unsafe.Pointer(c.s.stream))}
 }

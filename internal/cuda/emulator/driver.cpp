@@ -41,7 +41,7 @@ std::mutex mutex;
 
 const std::map<std::string, int64_t> defaults = {
 	{"version", 12040}, {"devices", 1}, {"major", 9}, {"minor", 0}, {"memory", 256 << 20}, {"multiprocessors", 132}, {"l2", 50 << 20},
-	{"refuse_ptx", 0},
+	{"refuse_ptx", 0}, {"cudnn_version", 92100}, {"cudnn_engines", 0}, {"cudnn_wrong", 0},
 };
 std::map<std::string, int64_t> settings = defaults;
 
@@ -750,6 +750,12 @@ CUresult cuGraphDestroy(CUgraph graph) {
 	return call.code;
 }
 
+} // extern "C"
+
+#include "cudnn.h"
+
+extern "C" {
+
 // The following functions are for tests and not part of the driver.
 
 // emulator_add adds kernels.
@@ -781,8 +787,8 @@ void emulator_fail(const char *function, int64_t nth, int code) {
 
 // emulator_count returns a count: of existing "contexts", "streams", "modules", "events",
 // "graphs", "graph_executables", "allocations" and their "bytes", "host" buffers and
-// "pushed" contexts; of all "launches", "graph_launches" and "allocated" memory so far; or
-// of "leaked" objects.
+// "pushed" contexts, "cudnn_handles" and "cudnn_descriptors"; of all "launches",
+// "graph_launches", "cudnn_executed" and "allocated" memory so far; or of "leaked" objects.
 int64_t emulator_count(const char *name) {
 	std::lock_guard<std::mutex> lock(mutex);
 	auto found = counts.find(name);
