@@ -434,7 +434,7 @@ func checkConstructed(l configured) error {
 	if l.isConstructed() {
 		return nil
 	}
-	return refuse("loss", fmt.Sprintf("a %T literal, whose options lack their defaults", l), "a value made by %s", l.constructor())
+	return refuse("loss", fmt.Sprintf("an %T literal, whose options lack their defaults", l), "a value made by %s", l.constructor())
 }
 
 func checkReduction(r Reduction) error {

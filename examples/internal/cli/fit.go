@@ -7,11 +7,13 @@ import (
 
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/dist"
 	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/memory"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
+	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/train"
 )
@@ -139,25 +141,19 @@ func patchIn(patch, volume [3]int) [3]int {
 const processBytes = 50 << 20
 
 // count adds the network's cost to its facts, for a training with the given optimization on
-// the given number of samples per epoch. It returns an error if the network needs more memory
-// than the machine has.
-func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int) error {
-	step, err := f.counter.Step(v.step, optimization.new())
+// the given number of samples per epoch. Facts are those of a single process, whatever the number
+// of processes. It returns an error if the network needs more memory than the machine has.
+func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int, together *processes, progress *report.Progress) error {
+	samples := min(optimization.updateSamples(), epoch)
+	step, err := f.trainingStep(v, optimization, samples)
 	if err != nil {
 		return err
 	}
-	// The samples of an update are loaded together, and pass the network one after another.
-	samples := min(optimization.updateSamples(), epoch)
-	const label = 1                                                            // bytes of a voxel
-	step.PassBytes += int64(train.GradientSets(samples)) * step.Parameters * 4 // float32
-	step.HostBytes += int64(samples-1) * int64(nn.Elements(v.step)*4+nn.Elements(v.step[2:])*label)
 	prediction, err := f.counter.Inference(v.prediction)
 	if err != nil {
 		return err
 	}
-	step.HostBytes += processBytes
-	prediction.HostBytes += processBytes
-	prediction.HostBytes += v.windowBytes
+	prediction.HostBytes += processBytes + v.windowBytes
 	f.step, f.prediction = step, prediction
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	batch := max(1, min(optimization.batch, samples))
@@ -175,17 +171,65 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int) er
 	}
 	text += "."
 	f.facts = append([]string{text}, f.facts...)
+	if size := together.groupOf().Size(); size > 1 {
+		if step, err = f.trainingStep(v, optimization, (samples+size-1)/size); err != nil {
+			return err
+		}
+		step.HostBytes += dist.BuffersPerGradient * step.Parameters * 4 // float32
+		progress.Println(fmt.Sprintf("Memory: %s takes about %s in each of the %d processes.", f.config.Name(), formatBytes(max(step.Bytes(), prediction.Bytes())), size))
+	}
 	limit, ok := memory.Limit()
-	switch {
-	case !ok:
+	if !ok {
 		return nil
-	case step.Bytes() > limit:
-		return fmt.Errorf("-model %s: a training step needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -%s%s",
-			f.config.Name(), formatBytes(step.Bytes()), formatBytes(limit), map[bool]string{true: "patch", false: "size"}[f.patches],
-			map[bool]string{true: " or fewer cases for an update"}[samples > 1])
-	case prediction.Bytes() > limit:
-		return fmt.Errorf("-model %s: a prediction needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -window",
-			f.config.Name(), formatBytes(prediction.Bytes()), formatBytes(limit))
+	}
+	return f.checkMemory(step.Bytes(), prediction.Bytes(), limit, together.onHost(), samples)
+}
+
+// trainingStep returns the cost of an update on the given number of samples, its operations for
+// one sample.
+func (f *fitted) trainingStep(v volumes, optimization *optimizationFlags, samples int) (cost.Cost, error) {
+	step, err := f.counter.Step(v.step, optimization.new())
+	if err != nil {
+		return step, err
+	}
+	// The samples are loaded together, and pass the network one after another, or together if
+	// their batch norms are synchronized.
+	sets := train.GradientSets(samples)
+	if optimization.sync() && len(f.net.Buffers()) > 0 {
+		sets = samples - 1
+		all, err := f.counter.Step(append([]int{samples}, v.step[1:]...), optimization.new())
+		if err != nil {
+			return step, err
+		}
+		step.PassBytes = all.PassBytes
+	}
+	const label = 1                                     // bytes of a voxel
+	step.PassBytes += int64(sets) * step.Parameters * 4 // float32
+	step.HostBytes += int64(samples-1) * int64(nn.Elements(v.step)*4+nn.Elements(v.step[2:])*label)
+	step.HostBytes += processBytes
+	return step, nil
+}
+
+// checkMemory returns an error if the processes of this machine need more memory for a training
+// step on the given number of samples, or for a prediction, than it has.
+func (f *fitted) checkMemory(step, prediction, limit int64, processes, samples int) error {
+	needs := func(bytes int64) string {
+		if processes == 1 {
+			return fmt.Sprintf("needs about %s of memory for volumes of this size, but this machine has %s", formatBytes(bytes), formatBytes(limit))
+		}
+		return fmt.Sprintf("needs about %s of memory for volumes of this size in each of %d processes on this machine, which has %s", formatBytes(bytes), processes, formatBytes(limit))
+	}
+	fewer := ""
+	if processes > 1 {
+		fewer = ", or start fewer processes on a machine"
+	}
+	switch n := int64(processes); {
+	case step > limit/n:
+		return fmt.Errorf("-model %s: a training step %s; use a smaller -%s%s%s",
+			f.config.Name(), needs(step), map[bool]string{true: "patch", false: "size"}[f.patches],
+			map[bool]string{true: " or fewer cases for an update"}[samples > 1], fewer)
+	case prediction > limit/n:
+		return fmt.Errorf("-model %s: a prediction %s; use a smaller -window%s", f.config.Name(), needs(prediction), fewer)
 	}
 	return nil
 }
