@@ -307,6 +307,11 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	var out bytes.Buffer
 	disttest.RequireNoErrors(t, disttest.Run(t, 3, func(g *dist.Group) error {
 		f := f
+		counter, err := cost.New(func(b nn.Backend) (nn.Network, error) { return models.NewUninitialized(f.config, b, 0) })
+		if err != nil {
+			return err
+		}
+		f.counter = counter // one per process
 		progress := report.NewProgress(&bytes.Buffer{})
 		if g.Root() {
 			progress = report.NewProgress(&out)
