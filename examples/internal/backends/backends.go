@@ -21,6 +21,8 @@ type Options struct {
 	Profile bool
 	// Choices is [onednn.Config.Choices]; other backends have no choice.
 	Choices string
+	// Cache is [onednn.Config.Cache].
+	Cache string
 }
 
 // Names returns the names of the backends. The name cuda may be followed by the index of a
@@ -94,7 +96,7 @@ func Open(name string, o Options) (nn.Backend, error) {
 	}
 	switch p.backend {
 	case "onednn":
-		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices})
+		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices, Cache: o.Cache})
 	case "cuda":
 		b, err := cuda.New(nn.Float32, p.device)
 		if err != nil {

@@ -85,6 +85,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.optimization.sync() && !slices.ContainsFunc(fits, func(f fitted) bool { return len(f.net.Buffers()) > 0 }) {
+		return nil, nil, usageErrorf("-batch_norm %s has no effect with -model %s, which has no batch norm", batchNormSync, strings.Join(o.model, ","))
+	}
 	begin, err := o.initialWeights(rec, backend, fits[0].config)
 	if err != nil {
 		return nil, nil, err
@@ -171,7 +174,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := f.count(volumes, &o.optimization, len(splits[0].Train)*o.patches.patches); err != nil {
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)*o.patches.patches, together, progress); err != nil {
 			return nil, nil, err
 		}
 		needed.add(f, trainings)

@@ -23,7 +23,7 @@ type box struct {
 // one that has a pattern for it.
 func boxes() []*box {
 	return []*box{
-		{title: "benchmarks", group: "bench", patterns: []string{"bench", "bench/*", "bench/internal/*", "examples/internal/stepbench", "examples/internal/scalebench", "internal/workload", "internal/workload/*", "internal/pytorch"}},
+		{title: "benchmarks and study", group: "bench", patterns: []string{"bench", "bench/*", "bench/internal/*", "examples/internal/stepbench", "examples/internal/scalebench", "examples/internal/study", "internal/workload", "internal/workload/*", "internal/pytorch"}},
 		{title: "programs", group: "programs", patterns: []string{"examples/*"}},
 		{title: "command line", group: "programs", patterns: []string{"examples/internal/cli", "examples/internal/runlock", "examples/internal/fingerprint", "examples/internal/disk", "examples/internal/memory"}},
 		{title: "training", group: "training", patterns: []string{"examples/internal/train", "examples/internal/dist", "examples/internal/mpi"}},

@@ -40,6 +40,7 @@ type backend struct {
 	garbage *garbage
 
 	precision Precision // of the convolutions that follow
+	vendor    vendor
 }
 
 // garbage is the memory of kept arrays that are not referenced any more. The garbage collector
