@@ -291,14 +291,14 @@ type backendName string
 // addTo defines the flag in f.
 func (b *backendName) addTo(f *flag.FlagSet) {
 	*b = backendName(backends.Default())
-	f.Var(b, "backend", "compute `backend`: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one and must be built in (-tags onednn)")
+	f.Var(b, "backend", "compute `backend`: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one on the CPU and must be built in (-tags onednn); cuda runs on an NVIDIA GPU, cuda:1 on the second one, cuda/tf32 and cuda/bfloat16 with convolutions in a lower precision, which are not its default")
 }
 
 func (b *backendName) String() string { return string(*b) }
 
 func (b *backendName) Set(s string) error {
-	if !slices.Contains(backends.Names(), s) {
-		return fmt.Errorf("unknown backend %q, want %s", s, strings.Join(backends.Names(), " or "))
+	if err := backends.Check(s); err != nil {
+		return err
 	}
 	*b = backendName(s)
 	return nil

@@ -64,7 +64,7 @@ func (c *convolution) tiled(coarse, fine *array) bool {
 		extent *= float64(max(coarse.shape[2+axis], fine.shape[2+axis])) + reach
 	}
 	padded := float64(max(c.rows, c.cols) + 8)
-	return extent*padded < 1<<31 && 4*padded*padded*float64(c.taps()) < 1<<31
+	return extent*padded < 1<<31 && 4*padded*padded*float64(c.taps()+128) < 1<<31
 }
 
 // tile returns the arguments of the kernels for a pair of volumes.
@@ -76,7 +76,7 @@ func (c *convolution) tile(from, to *array, padded int) C.AflConvTile {
 		p.padding[axis], p.dilation[axis] = C.int32_t(c.spec.Padding[axis]), C.int32_t(c.spec.Dilation[axis])
 	}
 	p.from_channels, p.to_channels, p.padded = C.int32_t(from.channels()), C.int32_t(to.channels()), C.int32_t(padded)
-	p.by_padded = divisor(padded)
+	p.by_padded = C.uint32_t((1<<32 + uint64(padded) - 1) / uint64(padded))
 	p.by_z, p.by_y = divisor(to.shape[4]), divisor(to.shape[3])
 	point(&p.from, from)
 	return p
