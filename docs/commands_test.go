@@ -46,6 +46,8 @@ var notExecuted = []struct{ pattern, reason string }{
 	{`^go (get|install) `, "the tests of internal/tools install from a module proxy"},
 	{`^go generate |run \./architecture$`, "it writes to the repository; check.sh compares what is generated"},
 	{`\b(DATA|DIR|FOLDER|FILE|REPORT|RUN)\b|\.pth\b|10000_1000000|runs/(picai|mine|prostate)/`, "it reads files of the reader's"},
+	{` -backend cuda\b`, "it needs a GPU"},
+	{`^pip install `, "it installs NVIDIA's libraries"},
 	{` -tags onednn `, "it needs oneDNN; check.sh trains with it where it is there"},
 	{`\./bench\b`, "it takes minutes, and compares with PyTorch or measures a GPU"},
 	{`^mpirun `, "it needs MPI"},
