@@ -222,7 +222,7 @@ func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (
 // evalFields evaluates the reduced loss by fields.
 func (l Boundary) evalFields(c *hostCall, activation plan.Activation, channels []int, scale float64) (*tensor.Dense, error) {
 	pass := cpu.Fields{Batch: &c.batch, Activation: activation, Channels: channels, Grad: c.grad,
-		Scale: slices.Repeat([]float64{scale}, c.batch.N*len(channels))}
+		Scale: slices.Repeat([]float64{scale * c.cfg.GradScale}, c.batch.N*len(channels))}
 	if c.cfg.DistanceMap != nil {
 		pass.A = c.cfg.DistanceMap.Data()
 	} else {

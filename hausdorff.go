@@ -147,6 +147,9 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 		if !c.byLogistic(activation) {
 			return l.visit(c, activation, channels, ofPrediction.data, ofTarget.data, scale, grad)
 		}
+		for i := range scale {
+			scale[i] *= c.cfg.GradScale
+		}
 		sums, err := c.kernels.Fields(&cpu.Fields{Batch: &c.batch, Activation: activation, Channels: channels, Square: true,
 			A: ofPrediction.data, B: ofTarget.data, Scale: scale, Grad: grad})
 		return sums, public(err)

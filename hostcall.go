@@ -93,7 +93,7 @@ func (s support) check(o Options) error {
 
 // pass makes a pass over the batch, see [cpu.Visit].
 func (c *hostCall) pass(v cpu.Visit) ([]float64, error) {
-	v.Batch = &c.batch
+	v.Batch, v.GradScale = &c.batch, c.cfg.GradScale
 	sums, err := c.kernels.Visit(&v)
 	return sums, public(err)
 }

@@ -56944,6 +56944,127 @@ word:
 	VZEROUPPER
 	RET
 
+// func packMarginsAVX2(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
+// Requires: AVX, MMX+
+TEXT ·packMarginsAVX2(SB), NOSPLIT, $0-48
+	MOVQ         above+0(FP), AX
+	MOVQ         below+8(FP), CX
+	MOVQ         x0+16(FP), DX
+	MOVQ         x1+24(FP), BX
+	MOVQ         words+40(FP), SI
+	MOVQ         limit+32(FP), DI
+	VBROADCASTSS (DI), Y0
+	VXORPS       Y1, Y1, Y1
+	VSUBPS       Y0, Y1, Y1
+	XORQ         DI, DI
+
+word:
+	XORQ       R8, R8
+	XORQ       R9, R9
+	PREFETCHT0 4096(DX)
+	PREFETCHT0 4096(BX)
+	VMOVUPS    (BX), Y2
+	VSUBPS     (DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	ORQ        R10, R9
+	PREFETCHT0 4128(DX)
+	PREFETCHT0 4128(BX)
+	VMOVUPS    32(BX), Y2
+	VSUBPS     32(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x08, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x08, R10
+	ORQ        R10, R9
+	PREFETCHT0 4160(DX)
+	PREFETCHT0 4160(BX)
+	VMOVUPS    64(BX), Y2
+	VSUBPS     64(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x10, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x10, R10
+	ORQ        R10, R9
+	PREFETCHT0 4192(DX)
+	PREFETCHT0 4192(BX)
+	VMOVUPS    96(BX), Y2
+	VSUBPS     96(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x18, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x18, R10
+	ORQ        R10, R9
+	PREFETCHT0 4224(DX)
+	PREFETCHT0 4224(BX)
+	VMOVUPS    128(BX), Y2
+	VSUBPS     128(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x20, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x20, R10
+	ORQ        R10, R9
+	PREFETCHT0 4256(DX)
+	PREFETCHT0 4256(BX)
+	VMOVUPS    160(BX), Y2
+	VSUBPS     160(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x28, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x28, R10
+	ORQ        R10, R9
+	PREFETCHT0 4288(DX)
+	PREFETCHT0 4288(BX)
+	VMOVUPS    192(BX), Y2
+	VSUBPS     192(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x30, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x30, R10
+	ORQ        R10, R9
+	PREFETCHT0 4320(DX)
+	PREFETCHT0 4320(BX)
+	VMOVUPS    224(BX), Y2
+	VSUBPS     224(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x38, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x38, R10
+	ORQ        R10, R9
+	MOVQ       R8, (AX)(DI*8)
+	MOVQ       R9, (CX)(DI*8)
+	ADDQ       $0x00000100, DX
+	ADDQ       $0x00000100, BX
+	INCQ       DI
+	CMPQ       DI, SI
+	JL         word
+	VZEROUPPER
+	RET
+
 // func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 // Requires: AVX, AVX2
 TEXT ·widenAVX2(SB), NOSPLIT, $0-36

@@ -53611,6 +53611,306 @@ word:
 	BLT word
 	RET
 
+// func packMarginsNEON(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
+TEXT ·packMarginsNEON(SB), NOSPLIT, $0-48
+	MOVD $constants<>(SB), R8
+	MOVD above+0(FP), R7
+	MOVD below+8(FP), R6
+	MOVD x0+16(FP), R5
+	MOVD x1+24(FP), R4
+	MOVD words+40(FP), R3
+	MOVD limit+32(FP), R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
+	MOVD $0, R2
+
+word:
+	MOVD $0, R9
+	MOVD $0, R1
+	PRFM 4096(R5), PLDL1KEEP
+	PRFM 4096(R4), PLDL1KEEP
+	WORD $0x3dc00083 // ldr q3, [x4]
+	WORD $0x3dc00482 // ldr q2, [x4, #16]
+	WORD $0x3dc000a1 // ldr q1, [x5]
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	ORR R0, R1, R1
+	PRFM 4128(R5), PLDL1KEEP
+	PRFM 4128(R4), PLDL1KEEP
+	WORD $0x3dc00883 // ldr q3, [x4, #32]
+	WORD $0x3dc00c82 // ldr q2, [x4, #48]
+	WORD $0x3dc008a1 // ldr q1, [x5, #32]
+	WORD $0x3dc00ca0 // ldr q0, [x5, #48]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $8, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $8, R0, R0
+	ORR R0, R1, R1
+	PRFM 4160(R5), PLDL1KEEP
+	PRFM 4160(R4), PLDL1KEEP
+	WORD $0x3dc01083 // ldr q3, [x4, #64]
+	WORD $0x3dc01482 // ldr q2, [x4, #80]
+	WORD $0x3dc010a1 // ldr q1, [x5, #64]
+	WORD $0x3dc014a0 // ldr q0, [x5, #80]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $16, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $16, R0, R0
+	ORR R0, R1, R1
+	PRFM 4192(R5), PLDL1KEEP
+	PRFM 4192(R4), PLDL1KEEP
+	WORD $0x3dc01883 // ldr q3, [x4, #96]
+	WORD $0x3dc01c82 // ldr q2, [x4, #112]
+	WORD $0x3dc018a1 // ldr q1, [x5, #96]
+	WORD $0x3dc01ca0 // ldr q0, [x5, #112]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $24, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $24, R0, R0
+	ORR R0, R1, R1
+	PRFM 4224(R5), PLDL1KEEP
+	PRFM 4224(R4), PLDL1KEEP
+	WORD $0x3dc02083 // ldr q3, [x4, #128]
+	WORD $0x3dc02482 // ldr q2, [x4, #144]
+	WORD $0x3dc020a1 // ldr q1, [x5, #128]
+	WORD $0x3dc024a0 // ldr q0, [x5, #144]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $32, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $32, R0, R0
+	ORR R0, R1, R1
+	PRFM 4256(R5), PLDL1KEEP
+	PRFM 4256(R4), PLDL1KEEP
+	WORD $0x3dc02883 // ldr q3, [x4, #160]
+	WORD $0x3dc02c82 // ldr q2, [x4, #176]
+	WORD $0x3dc028a1 // ldr q1, [x5, #160]
+	WORD $0x3dc02ca0 // ldr q0, [x5, #176]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $40, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $40, R0, R0
+	ORR R0, R1, R1
+	PRFM 4288(R5), PLDL1KEEP
+	PRFM 4288(R4), PLDL1KEEP
+	WORD $0x3dc03083 // ldr q3, [x4, #192]
+	WORD $0x3dc03482 // ldr q2, [x4, #208]
+	WORD $0x3dc030a1 // ldr q1, [x5, #192]
+	WORD $0x3dc034a0 // ldr q0, [x5, #208]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $48, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $48, R0, R0
+	ORR R0, R1, R1
+	PRFM 4320(R5), PLDL1KEEP
+	PRFM 4320(R4), PLDL1KEEP
+	WORD $0x3dc03883 // ldr q3, [x4, #224]
+	WORD $0x3dc03c82 // ldr q2, [x4, #240]
+	WORD $0x3dc038a1 // ldr q1, [x5, #224]
+	WORD $0x3dc03ca0 // ldr q0, [x5, #240]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $56, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $56, R0, R0
+	ORR R0, R1, R1
+	ADD R2<<3, R7, R0
+	MOVD R9, (R0)
+	ADD R2<<3, R6, R0
+	MOVD R1, (R0)
+	ADD $256, R5, R5
+	ADD $256, R4, R4
+	ADD $1, R2, R2
+	CMP R3, R2
+	BLT word
+	RET
+
 // func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 TEXT ·widenNEON(SB), NOSPLIT, $0-36
 	MOVD $constants<>(SB), R7

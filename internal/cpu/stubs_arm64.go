@@ -547,6 +547,11 @@ func packMapNEON(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackNEON(dst *uint8, src *uint64, words int)
 
+// packMarginsNEON is packMarginsGo for at least one word.
+//
+//go:noescape
+func packMarginsNEON(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
+
 // widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape

@@ -54,6 +54,7 @@ func (d *distFlags) check() error {
 type processes struct {
 	world *mpi.World
 	group *dist.Group
+	here  int // those on the machine of this process; see describe
 	// scratch is a folder of this process, "" for the first one, which has that of the run.
 	scratch string
 }
@@ -118,12 +119,21 @@ func (p *processes) describe(progress *report.Progress) error {
 		return nil
 	}
 	progress.Println(fmt.Sprintf("Processes: %d, by %s (%s).", p.group.Size(), p.world.Library(), p.world.Path()))
-	text, err := shareCores(p.group)
+	text, here, err := shareCores(p.group)
 	if err != nil {
 		return err
 	}
+	p.here = here
 	progress.Println(text)
 	return nil
+}
+
+// onHost returns the number of processes on the machine of this one.
+func (p *processes) onHost() int {
+	if p == nil {
+		return 1
+	}
+	return p.here
 }
 
 // recordOf returns the record of the run in all processes: the first one makes it by lead, and
