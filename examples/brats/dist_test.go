@@ -51,18 +51,22 @@ func processesIn(t *testing.T, dir string) []int {
 
 // TestProcessesTogether compares a run of a single process with runs of two processes by each
 // launcher: one of them is killed, one stops answering, or the launcher gets a signal, and the run
-// is resumed.
+// is resumed. With MPICH batch norms are synchronized, and the processes that wait for the one that
+// does not answer are at such a norm.
 func TestProcessesTogether(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
 	data := []string{"-phantom_train", "5", "-phantom_valid", "2", "-phantom_size", "32,32,16", "-epochs", "2", "-loss", "dice-ce", "-batch", "4"}
-	whole := filepath.Join(t.TempDir(), "whole")
-	out, err := command(append(data, "-model_dir", whole)...).CombinedOutput()
-	require.NoError(t, err, string(out))
-	want := filesOf(t, whole)
-
 	mpitest.Each(t, func(t *testing.T, l mpitest.Launcher) {
+		data := slices.Clone(data)
+		if l.Name == "MPICH" {
+			data = append(data, "-batch_norm", "sync")
+		}
+		whole := filepath.Join(t.TempDir(), "whole")
+		out, err := command(append(data, "-model_dir", whole)...).CombinedOutput()
+		require.NoError(t, err, string(out))
+		want := filesOf(t, whole)
 		dir := filepath.Join(t.TempDir(), "run")
 		interruptions := []struct {
 			name string
@@ -107,9 +111,10 @@ func TestProcessesTogether(t *testing.T) {
 			}
 		}
 		n := map[string]int{"OpenMPI": 2, "MPICH": 4}[l.Name]
-		out, err := launched(t, l, n, append([]string{"-model_dir", dir, "-resume"}, data...)...).CombinedOutput()
+		out, err = launched(t, l, n, append([]string{"-model_dir", dir, "-resume"}, data...)...).CombinedOutput()
 		require.NoError(t, err, string(out))
 		assert.Contains(t, string(out), fmt.Sprintf("Processes: %d, by %s", n, l.Family))
+		assert.Contains(t, string(out), fmt.Sprintf("in each of the %d processes.", n))
 		assertSameFiles(t, want, filesOf(t, dir), "killed, hung or stopped, and resumed")
 	})
 }

@@ -1,6 +1,7 @@
 package edt
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 	"sync"
@@ -9,39 +10,43 @@ import (
 	"github.com/x/afl/internal/parallel"
 )
 
-// Field calls visit, concurrently, with the squared distances of consecutive voxels, from
-// index at on in raster order, across the boundary of a mask: of each voxel of the mask to
-// the nearest one outside it, and of each outside it to the nearest of the mask. The
-// distances are those of [Squared], with the same bits. Every voxel is visited once; visit
-// may change the slice and must not keep it. Field returns false, and does not call visit,
-// if the mask is empty or everything.
+// Field stores in dst, in raster order, the signed squared distances of all voxels across the
+// boundary of a mask: of each voxel outside it the squared distance to the nearest one of the
+// mask, and of each voxel of the mask the negative of that to the nearest one outside. They
+// are those of [Squared], rounded to the type of dst. Where the mask is empty or everything
+// there is no boundary: Field returns false and stores zeros.
 //
 // Both sides are distance transforms, that from the inside of the mask's box alone. The
 // sweeps along the columns and across the slices take the least over the rows and slices
 // around each, for vectors of neighboring lines at once, nearest first until no nearer
 // site can follow. This takes the longer the farther the sites are, but few voxels are far
 // from all rows and slices with sites.
-func Field(m *Mask, spacing [3]float64, visit func(at int, squared []float64)) bool {
-	if n := m.Count(); n == 0 || n == m.Rows()*m.Columns() {
+func Field[D float32 | float64](dst []D, m *Mask, spacing [3]float64) bool {
+	n := m.Count()
+	if voxels := m.Rows() * m.Columns(); len(dst) != voxels {
+		panic(fmt.Sprintf("edt: shape %v has %d voxels, dst has %d", m.shape, voxels, len(dst)))
+	}
+	if n == 0 || n == len(dst) {
+		clear(dst)
 		return false
 	}
 	if !cpu.HasVectors() {
-		plainField(m, spacing, visit)
+		plainField(dst, m, spacing)
 		return true
 	}
 	unit, exact := commonUnit(m.shape, m.turned(spacing))
 	if exact {
-		newField[float32](m, spacing, unit, &memory32).run(visit)
+		runField(dst, newField[float32](m, spacing, unit), &memory32)
 	} else {
-		newField[float64](m, spacing, 1, &memory64).run(visit)
+		runField(dst, newField[float64](m, spacing, 1), &memory64)
 	}
 	return true
 }
 
 // plainField is Field by two plain transforms.
-func plainField(m *Mask, spacing [3]float64, visit func(at int, squared []float64)) {
+func plainField[D float32 | float64](dst []D, m *Mask, spacing [3]float64) {
 	columns := m.Columns()
-	outside, inside := make([]float64, m.Rows()*columns), make([]float64, m.Rows()*columns)
+	outside, inside := make([]float64, len(dst)), make([]float64, len(dst))
 	Squared(outside, m, spacing)
 	rest := m.empty()
 	for r := range m.Rows() {
@@ -50,11 +55,9 @@ func plainField(m *Mask, spacing [3]float64, visit func(at int, squared []float6
 	Squared(inside, rest, spacing)
 	m.eachBatch(func() func(int, int) {
 		return func(first, end int) {
-			sum := outside[first*columns : end*columns]
-			for i, v := range inside[first*columns : end*columns] {
-				sum[i] += v // one of them is 0
+			for i := first * columns; i < end*columns; i++ {
+				dst[i] = D(outside[i] - inside[i]) // one of them is 0
 			}
-			visit(first*columns, sum)
 		}
 	})
 }
@@ -96,8 +99,8 @@ type field[T float32 | float64] struct {
 	mask            *Mask
 	unit            float64
 	squares         [3][]T // by axis and number of steps
+	patterns        func() *rowPatterns[T]
 	outside, inside side[T]
-	pool            *sync.Pool
 }
 
 // side is the transform of the voxels of one side of the boundary, to the sites that are
@@ -113,8 +116,8 @@ type side[T float32 | float64] struct {
 // memory32 and memory64 hold the memory of both sides' parts.
 var memory32, memory64 = sync.Pool{New: func() any { return new([2][]float32) }}, sync.Pool{New: func() any { return new([2][]float64) }}
 
-func newField[T float32 | float64](m *Mask, spacing [3]float64, unit float64, pool *sync.Pool) *field[T] {
-	f := &field[T]{mask: m, unit: unit, pool: pool}
+func newField[T float32 | float64](m *Mask, spacing [3]float64, unit float64) *field[T] {
+	f := &field[T]{mask: m, unit: unit}
 	scale := 1 / (unit * unit)
 	for _, v := range squaresAlong(m, spacing) {
 		f.squares[2] = append(f.squares[2], T(v*scale))
@@ -127,6 +130,7 @@ func newField[T float32 | float64](m *Mask, spacing [3]float64, unit float64, po
 			}
 		}
 	}
+	f.patterns = sync.OnceValue(func() *rowPatterns[T] { return newRowPatterns(f.squares[2]) })
 	f.outside = side[T]{hi: [2]int{m.shape[0], m.shape[1]}}
 	// The nearest voxel outside is never beyond those around the mask's box.
 	lo, hi := Box(m, m)
@@ -147,16 +151,17 @@ func slack[T float32 | float64]() int { return cpu.ParabolaBlock[T]() }
 // whole returns the number of lines of the blocks that hold so many.
 func whole[T float32 | float64](lines int) int {
 	block := cpu.ParabolaBlock[T]()
-	return (lines + block - 1) / block * block
+	return (lines + block - 1) &^ (block - 1) // a power of two
 }
 
-func (f *field[T]) run(visit func(at int, squared []float64)) {
-	memory := f.pool.Get().(*[2][]T)
-	defer f.pool.Put(memory)
+// runField computes a field with the memory of a pool.
+func runField[T, D float32 | float64](dst []D, f *field[T], pool *sync.Pool) {
+	memory := pool.Get().(*[2][]T)
+	defer pool.Put(memory)
 	for i, s := range []*side[T]{&f.outside, &f.inside} {
 		f.within(s, &memory[i])
 	}
-	f.across(visit)
+	across(dst, f)
 }
 
 // within makes the sweeps within the slices of one side.
@@ -179,7 +184,7 @@ func (f *field[T]) within(s *side[T], memory *[]T) {
 	parallel.Do(len(s.filled), func() func(int) {
 		var l lister[T]
 		heights := make([]T, s.pitch)
-		r := newRowSweep(f.squares[2])
+		r := newRowSweep(f)
 		p := cpu.NewParabolas[T]()
 		p.Heights, p.Pitch = heights, columns
 		at := make([]int, 0, rows) // the rows with sites
@@ -218,17 +223,82 @@ func (f *field[T]) isIn(flip uint64, z, y int) bool {
 	return true
 }
 
+// rowPatterns are the squared distances of four voxels of a row by the bits of them and of four
+// more on either side, the first of which is the lowest.
+type rowPatterns[T float32 | float64] struct {
+	squares [1 << (3 * patternVoxels)][patternVoxels]T
+	unknown [1 << (3 * patternVoxels)]bool // a site of one of the voxels may be farther than that
+}
+
+const patternVoxels = 4
+
+func newRowPatterns[T float32 | float64](squares []T) *rowPatterns[T] {
+	p := new(rowPatterns[T])
+	for bits := range p.squares {
+		for i := range patternVoxels {
+			at, d := uint(patternVoxels+i), 0
+			for d <= patternVoxels && (bits>>(at-uint(d))|bits>>(at+uint(d)))&1 == 0 {
+				d++
+			}
+			switch {
+			case d > patternVoxels:
+				p.unknown[bits] = true
+			case d < len(squares): // else there are not so many voxels
+				p.squares[bits][i] = squares[d]
+			}
+		}
+	}
+	return p
+}
+
+// sweep stores the squared distances of a row, to whole patterns, and reports whether all are
+// known.
+func (p *rowPatterns[T]) sweep(dst []T, row []uint64, flip uint64, columns int) bool {
+	before := uint64(0) // the word before, whose last voxels are around the first ones
+	for w := 0; 64*w < columns; w++ {
+		word, after := row[w]^flip, uint64(0)
+		left := columns - 64*w
+		if left < 64 {
+			word &= 1<<left - 1
+		} else if left > 64 {
+			after = row[w+1] ^ flip
+			if left < 128 {
+				after &= 1<<(left-64) - 1
+			}
+		}
+		around := word<<patternVoxels | before>>(64-patternVoxels)
+		for x := 0; x < min(left, 64); x += patternVoxels {
+			bits := around
+			if x > 0 {
+				bits = word >> (x - patternVoxels)
+				if x+2*patternVoxels > 64 {
+					bits |= after << (64 + patternVoxels - x)
+				}
+			}
+			bits &= 1<<(3*patternVoxels) - 1
+			if p.unknown[bits] {
+				return false
+			}
+			*(*[patternVoxels]T)(dst[64*w+x:]) = p.squares[bits]
+		}
+		before = word
+	}
+	return true
+}
+
 // rowSweep is the sweep along the rows.
 type rowSweep[T float32 | float64] struct {
-	squares []T        // by number of steps
+	squares []T // by number of steps
+	pattern func() *rowPatterns[T]
 	bits    *[256][8]T // by eight voxels: 0 where there is a site, else +Inf
 	padded  []T        // heights of a row between as many of +Inf
 	lines   *cpu.Parabolas[T]
 }
 
-func newRowSweep[T float32 | float64](squares []T) *rowSweep[T] {
+func newRowSweep[T float32 | float64](f *field[T]) *rowSweep[T] {
+	squares := f.squares[2]
 	columns := len(squares)
-	r := &rowSweep[T]{squares: squares, bits: new([256][8]T), padded: make([]T, 3*columns+slack[T]()), lines: cpu.NewParabolas[T]()}
+	r := &rowSweep[T]{squares: squares, pattern: f.patterns, bits: new([256][8]T), padded: make([]T, 3*columns+slack[T]()), lines: cpu.NewParabolas[T]()}
 	for i := range r.bits {
 		for j := range r.bits[i] {
 			if i>>j&1 == 0 {
@@ -256,6 +326,9 @@ func (r *rowSweep[T]) sweep(dst []T, row []uint64, flip uint64) {
 	}
 	if changes < columns/16 {
 		fillGaps(dst[:columns], row, flip, r.squares)
+		return
+	}
+	if r.pattern().sweep(dst, row, flip, columns) {
 		return
 	}
 	for x := 0; x < columns; x += 8 {
@@ -349,7 +422,7 @@ type stretch struct {
 }
 
 // across makes the sweeps across the slices of both sides.
-func (f *field[T]) across(visit func(at int, squared []float64)) {
+func across[T, D float32 | float64](dst []D, f *field[T]) {
 	columns, lines := f.mask.Columns(), f.mask.shape[1]*f.mask.Columns()
 	inside := [2]int{f.inside.lo[1] * columns, f.inside.hi[1] * columns}
 	var units []stretch
@@ -367,7 +440,6 @@ func (f *field[T]) across(visit func(at int, squared []float64)) {
 		var sides [2]lister[T]
 		p := cpu.NewParabolas[T]()
 		var found [2][lanes]T
-		var squared [lanes]float64
 		return func(i int) {
 			u := units[i]
 			n := u.hi - u.lo
@@ -377,18 +449,25 @@ func (f *field[T]) across(visit func(at int, squared []float64)) {
 				f.outside.lowest(found[0][:whole[T](n)], z, u.lo, &sides[0], p)
 				if u.both && z >= f.inside.lo[0] && z < f.inside.hi[0] && f.anyIn(z, u.lo/columns, (u.hi-1)/columns) {
 					f.inside.lowest(found[1][:whole[T](n)], z, u.lo-inside[0], &sides[1], p)
-					for i, v := range found[0][:n] {
-						squared[i] = float64(v+found[1][i]) * square // one of them is 0
-					}
-				} else {
-					for i, v := range found[0][:n] {
-						squared[i] = float64(v) * square
+					for i, v := range found[1][:n] {
+						found[0][i] -= v // one of them is 0
 					}
 				}
-				visit(z*lines+u.lo, squared[:n])
+				store(dst[z*lines+u.lo:][:n], found[0][:n], square)
 			}
 		}
 	})
+}
+
+// store stores numbers in squared units.
+func store[D, T float32 | float64](dst []D, src []T, square float64) {
+	if same, ok := any(src).([]D); ok && square == 1 {
+		copy(dst, same)
+		return
+	}
+	for i, v := range src {
+		dst[i] = D(float64(v) * square)
+	}
 }
 
 // anyIn reports whether a voxel of the rows from first to last, inclusive, is in the mask.

@@ -52,6 +52,7 @@ func (d *distFlags) check() error {
 type processes struct {
 	world *mpi.World
 	group *dist.Group
+	here  int // those on the machine of this process; see describe
 }
 
 // open joins the processes that the launcher has started; nil without -dist.
@@ -64,7 +65,7 @@ func (d *distFlags) open() (*processes, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-dist: %w", err)
 	}
-	return &processes{world, dist.NewGroup(world)}, nil
+	return &processes{world: world, group: dist.NewGroup(world)}, nil
 }
 
 // root reports whether this process reads and writes the files of the run.
@@ -104,12 +105,21 @@ func (p *processes) describe(progress *report.Progress) error {
 		return nil
 	}
 	progress.Println(fmt.Sprintf("Processes: %d, by %s (%s).", p.group.Size(), p.world.Library(), p.world.Path()))
-	text, err := shareCores(p.group)
+	text, here, err := shareCores(p.group)
 	if err != nil {
 		return err
 	}
+	p.here = here
 	progress.Println(text)
 	return nil
+}
+
+// onHost returns the number of processes on the machine of this one.
+func (p *processes) onHost() int {
+	if p == nil {
+		return 1
+	}
+	return p.here
 }
 
 // recordOf returns the record of the run in all processes: the first one makes it by lead, and

@@ -42,11 +42,11 @@ func threads(seats []seat, i int) int {
 }
 
 // shareCores sets the number of threads of this process unless GOMAXPROCS is in the environment,
-// and describes the processes and their cores.
-func shareCores(g *dist.Group) (string, error) {
+// describes the processes and their cores, and returns the number of processes on its host.
+func shareCores(g *dist.Group) (text string, here int, err error) {
 	host, err := os.Hostname()
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	own := seat{Host: host, Cores: affinity(), All: runtime.NumCPU()}
 	if n := machineCores(); n > 0 {
@@ -54,17 +54,17 @@ func shareCores(g *dist.Group) (string, error) {
 	}
 	message, err := json.Marshal(own)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	all, err := g.Gather("cores", message)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	seats := make([]seat, len(all))
 	var hosts []string
 	for r, raw := range all {
 		if err := json.Unmarshal(raw, &seats[r]); err != nil {
-			return "", err
+			return "", 0, err
 		}
 		if !slices.Contains(hosts, seats[r].Host) {
 			hosts = append(hosts, seats[r].Host)
@@ -73,7 +73,7 @@ func shareCores(g *dist.Group) (string, error) {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(threads(seats, g.Rank()))
 	}
-	return describeSeats(seats, hosts), nil
+	return describeSeats(seats, hosts), countOn(seats, host), nil
 }
 
 // describeSeats says what shareCores has done.

@@ -7,11 +7,13 @@ import (
 
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/dist"
 	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/memory"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
+	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/train"
 )
@@ -24,6 +26,7 @@ type fitted struct {
 	net     nn.Network // without values
 	counter *cost.Counter
 	facts   []string
+	device  int64 // bytes of memory of the GPU that computes, or 0 for the CPU
 
 	step, prediction cost.Cost // set by count
 }
@@ -139,25 +142,19 @@ func patchIn(patch, volume [3]int) [3]int {
 const processBytes = 50 << 20
 
 // count adds the network's cost to its facts, for a training with the given optimization on
-// the given number of samples per epoch. It returns an error if the network needs more memory
-// than the machine has.
-func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int) error {
-	step, err := f.counter.Step(v.step, optimization.new())
+// the given number of samples per epoch. Facts are those of a single process, whatever the number
+// of processes. It returns an error if the network needs more memory than the machine has.
+func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int, together *processes, progress *report.Progress) error {
+	samples := min(optimization.updateSamples(), epoch)
+	step, err := f.trainingStep(v, optimization, samples)
 	if err != nil {
 		return err
 	}
-	// The samples of an update are loaded together, and pass the network one after another.
-	samples := min(optimization.updateSamples(), epoch)
-	const label = 1                                                            // bytes of a voxel
-	step.PassBytes += int64(train.GradientSets(samples)) * step.Parameters * 4 // float32
-	step.HostBytes += int64(samples-1) * int64(nn.Elements(v.step)*4+nn.Elements(v.step[2:])*label)
 	prediction, err := f.counter.Inference(v.prediction)
 	if err != nil {
 		return err
 	}
-	step.HostBytes += processBytes
-	prediction.HostBytes += processBytes
-	prediction.HostBytes += v.windowBytes
+	prediction.HostBytes += processBytes + v.windowBytes
 	f.step, f.prediction = step, prediction
 	spatial := func(shape []int) string { return times([3]int(shape[2:])) }
 	batch := max(1, min(optimization.batch, samples))
@@ -168,26 +165,96 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int) er
 	if f.patches {
 		on += fmt.Sprintf(" (case %s)", v.stepCase)
 	}
-	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s takes %.1f GFLOP and about %s of memory",
-		f.config.Name(), step.Parameters, on, 6e-9*float64(step.MultiplyAdds)*float64(batch), formatBytes(step.Bytes()))
+	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s takes %.1f GFLOP and about %s",
+		f.config.Name(), step.Parameters, on, 6e-9*float64(step.MultiplyAdds)*float64(batch), f.memory(step))
 	if f.patches {
-		text += fmt.Sprintf(", a prediction of %s voxels (case %s) %s", spatial(v.prediction), v.predictionCase, formatBytes(prediction.Bytes()))
+		text += fmt.Sprintf(", a prediction of %s voxels (case %s) %s", spatial(v.prediction), v.predictionCase, f.memory(prediction))
 	}
 	text += "."
 	f.facts = append([]string{text}, f.facts...)
-	limit, ok := memory.Limit()
-	switch {
-	case !ok:
-		return nil
-	case step.Bytes() > limit:
-		return fmt.Errorf("-model %s: a training step needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -%s%s",
-			f.config.Name(), formatBytes(step.Bytes()), formatBytes(limit), map[bool]string{true: "patch", false: "size"}[f.patches],
-			map[bool]string{true: " or fewer cases for an update"}[samples > 1])
-	case prediction.Bytes() > limit:
-		return fmt.Errorf("-model %s: a prediction needs about %s of memory for volumes of this size, but this machine has %s; use a smaller -window",
-			f.config.Name(), formatBytes(prediction.Bytes()), formatBytes(limit))
+	if size := together.groupOf().Size(); size > 1 {
+		if step, err = f.trainingStep(v, optimization, (samples+size-1)/size); err != nil {
+			return err
+		}
+		step.HostBytes += dist.BuffersPerGradient * step.Parameters * 4 // float32
+		progress.Println(fmt.Sprintf("Memory: %s takes about %s in each of the %d processes.", f.config.Name(), formatBytes(max(step.Bytes(), prediction.Bytes())), size))
 	}
-	return nil
+	has := memories{device: f.device}
+	if limit, ok := memory.Limit(); ok {
+		has.machine = limit
+	}
+	return f.checkMemory(step, prediction, has, together.onHost(), samples)
+}
+
+// trainingStep returns the cost of an update on the given number of samples, its operations for
+// one sample.
+func (f *fitted) trainingStep(v volumes, optimization *optimizationFlags, samples int) (cost.Cost, error) {
+	step, err := f.counter.Step(v.step, optimization.new())
+	if err != nil {
+		return step, err
+	}
+	// The samples are loaded together, and pass the network one after another, or together if
+	// their batch norms are synchronized.
+	sets := train.GradientSets(samples)
+	if optimization.sync() && len(f.net.Buffers()) > 0 {
+		sets = samples - 1
+		all, err := f.counter.Step(append([]int{samples}, v.step[1:]...), optimization.new())
+		if err != nil {
+			return step, err
+		}
+		step.PassBytes = all.PassBytes
+	}
+	const label = 1                                     // bytes of a voxel
+	step.PassBytes += int64(sets) * step.Parameters * 4 // float32
+	step.HostBytes += int64(samples-1) * int64(nn.Elements(v.step)*4+nn.Elements(v.step[2:])*label)
+	step.HostBytes += processBytes
+	return step, nil
+}
+
+// memory formats the memory of a pass.
+func (f *fitted) memory(c cost.Cost) string {
+	if f.device == 0 {
+		return formatBytes(c.Bytes()) + " of memory"
+	}
+	return fmt.Sprintf("%s of the GPU's memory and %s of the machine's", formatBytes(deviceBytes(c)), formatBytes(c.HostBytes))
+}
+
+// deviceBytes returns the memory of a pass on a GPU.
+func deviceBytes(c cost.Cost) int64 { return c.KeptBytes + c.PassBytes }
+
+// memories are the bytes that the processes of this machine share: its memory, and that of the
+// GPU on which they compute. 0 means unknown, or no GPU.
+type memories struct{ machine, device int64 }
+
+// checkMemory returns an error if the processes of this machine need more memory for a training
+// step on the given number of samples, or for a prediction, than there is.
+func (f *fitted) checkMemory(step, prediction cost.Cost, has memories, processes, samples int) error {
+	check := func(pass string, c cost.Cost, smaller string) error {
+		exceeds := func(needed, limit int64, where string) error {
+			if limit == 0 || needed <= limit/int64(processes) {
+				return nil
+			}
+			needs := fmt.Sprintf("-model %s: %s needs about %s of memory for volumes of this size", f.config.Name(), pass, formatBytes(needed))
+			if processes == 1 {
+				return fmt.Errorf("%s, but this %s has %s; use %s", needs, where, formatBytes(limit), smaller)
+			}
+			return fmt.Errorf("%s in each of %d processes on this %s, which has %s; use %s, or start fewer processes on a machine",
+				needs, processes, where, formatBytes(limit), smaller)
+		}
+		if has.device == 0 {
+			return exceeds(c.Bytes(), has.machine, "machine")
+		}
+		if err := exceeds(deviceBytes(c), has.device, "GPU"); err != nil {
+			return err
+		}
+		return exceeds(c.HostBytes, has.machine, "machine")
+	}
+	smaller := fmt.Sprintf("a smaller -%s%s", map[bool]string{true: "patch", false: "size"}[f.patches],
+		map[bool]string{true: " or fewer cases for an update"}[samples > 1])
+	if err := check("a training step", step, smaller); err != nil {
+		return err
+	}
+	return check("a prediction", prediction, "a smaller -window")
 }
 
 // formatBytes formats a number of bytes in MiB or GiB.

@@ -81,6 +81,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.optimization.sync() && !slices.ContainsFunc(fits, func(f fitted) bool { return len(f.net.Buffers()) > 0 }) {
+		return nil, nil, usageErrorf("-batch_norm %s has no effect with -model %s, which has no batch norm", batchNormSync, strings.Join(o.model, ","))
+	}
 	begin, err := o.initialWeights(rec, backend, fits[0].config)
 	if err != nil {
 		return nil, nil, err
@@ -161,12 +164,13 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	trainings := len(o.loss) * o.seeds * len(splits) // of each network
 	for i := range fits {
 		f := &fits[i]
+		f.device = backends.DeviceMemory(backend)
 		source := cache.WithMultiple(f.config.Multiple())
 		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed, &o.windows)
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := f.count(volumes, &o.optimization, len(splits[0].Train)*o.patches.patches); err != nil {
+		if err := f.count(volumes, &o.optimization, len(splits[0].Train)*o.patches.patches, together, progress); err != nil {
 			return nil, nil, err
 		}
 		needed.add(f, trainings)

@@ -19,6 +19,7 @@ type optimizationFlags struct {
 	warmUp                    int
 	clipNorm                  float64
 	batch, accumulate         int
+	batchNorm                 choice
 	earlyStop                 int
 }
 
@@ -26,6 +27,12 @@ type optimizationFlags struct {
 var (
 	schedules = []string{"constant", "poly", "cosine"}
 	decays    = map[string]nn.Decay{"constant": nn.Constant, "poly": nn.Polynomial, "cosine": nn.Cosine}
+)
+
+// Values of -batch_norm.
+const (
+	batchNormSample = "sample"
+	batchNormSync   = "sync"
 )
 
 // Defaults of -lr and -weight_decay with AdamW, which are those of PyTorch.
@@ -45,7 +52,9 @@ func (v *optimizationFlags) addTo(f *flag.FlagSet) {
 	f.Var(&v.schedule, "lr_schedule", "`course` of the learning rate from epoch to epoch: constant; poly, (1-t/T)^0.9; or cosine,\n(1+cos(pi*t/T))/2, where t of T epochs after the warm-up have passed. A run with the last two cannot be\ngiven more epochs")
 	f.IntVar(&v.warmUp, "warmup", 0, "first `epochs`, fewer than -epochs, in which the learning rate rises linearly from a third of -lr")
 	f.Float64Var(&v.clipNorm, "clip_norm", 0, "largest `norm` of all gradients of an update together, to which larger ones are scaled;\n0: no clipping")
-	f.IntVar(&v.batch, "batch", 1, "`number` of cases in a training step, whose volumes must have one size. The loss is the mean of theirs, and\na batch norm uses the statistics of each case alone. The last batch of an epoch has the cases that are left")
+	f.IntVar(&v.batch, "batch", 1, "`number` of cases in a training step, whose volumes must have one size. The loss is the mean of theirs.\nThe last batch of an epoch has the cases that are left")
+	v.batchNorm = choice{value: batchNormSample, of: []string{batchNormSample, batchNormSync}}
+	f.Var(&v.batchNorm, "batch_norm", "`statistics` of batch norms in training: sample, those of each case alone, or sync, those of all cases of\nthe -batch, of all processes, as PyTorch's SyncBatchNorm; the batch then passes the network together")
 	f.IntVar(&v.accumulate, "accumulate", 1, "`number` of training steps over whose cases the gradients are averaged for one update; the last update of\nan epoch averages those that are left. Volumes may differ in size from step to step. Training stops only\nbetween updates")
 	f.IntVar(&v.earlyStop, "early_stop", 0, "end a training after this `number` of epochs in a row without better weights by -select; 0: never.\nMore -epochs do not continue it")
 }
@@ -89,6 +98,10 @@ func (v *optimizationFlags) check(flags *flag.FlagSet, epochs int, selection str
 		return bad("batch", v.batch, "at least 1")
 	case v.accumulate < 1:
 		return bad("accumulate", v.accumulate, "at least 1")
+	case v.sync() && v.accumulate > 1:
+		return usageErrorf("-accumulate is %d; with -batch_norm %s it must be 1: the statistics are those of all cases of an update, which pass the network together, so give -batch %d instead", v.accumulate, batchNormSync, v.updateSamples())
+	case v.sync() && v.batch == 1:
+		return usageErrorf("-batch_norm %s has no effect with -batch 1; give a larger -batch", batchNormSync)
 	case v.earlyStop < 0:
 		return bad("early_stop", v.earlyStop, "at least 0")
 	case v.earlyStop > 0 && selection == train.SelectLast:
@@ -105,8 +118,11 @@ func (v *optimizationFlags) setIn(j *train.Job) {
 	}
 	j.Schedule = nn.Schedule{Decay: decays[v.schedule.value], WarmUp: v.warmUp}
 	j.ClipNorm, j.EarlyStop = v.clipNorm, v.earlyStop
-	j.Batch, j.Accumulate = v.batch, v.accumulate
+	j.Batch, j.Accumulate, j.SyncBatchNorm = v.batch, v.accumulate, v.sync()
 }
+
+// sync reports whether batch norms are synchronized.
+func (v *optimizationFlags) sync() bool { return v.batchNorm.value == batchNormSync }
 
 // updateSamples returns the number of samples of an update.
 func (v *optimizationFlags) updateSamples() int {
@@ -157,6 +173,9 @@ func (v *optimizationFlags) fact(epochs int, selection string) string {
 	fmt.Fprintf(&b, ", batch %d", v.batch)
 	if v.batch > 1 {
 		b.WriteString(" (mean of the losses of its cases)")
+	}
+	if v.sync() {
+		b.WriteString(", batch norms synchronized over the batch")
 	}
 	if v.accumulate > 1 {
 		fmt.Fprintf(&b, ", gradients averaged over %d steps for each update", v.accumulate)

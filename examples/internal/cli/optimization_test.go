@@ -38,6 +38,9 @@ func TestOptimizationOfAJob(t *testing.T) {
 		{[]string{"-momentum", "0", "-lr_schedule", "poly", "-clip_norm", "12", "-batch", "3", "-accumulate", "4", "-early_stop", "20"}, train.Job{
 			Optimizer: "sgd", LearningRate: 0.1, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Polynomial}, ClipNorm: 12, Batch: 3, Accumulate: 4, EarlyStop: 20,
 		}, "SGD, learning rate 0.1 with polynomial decay (power 0.9) over 200 epochs, no momentum, weight decay 1e-05, gradients clipped to the norm 12, batch 3 (mean of the losses of its cases), gradients averaged over 4 steps for each update, early stopping after 20 epochs without a better soft_dice"},
+		{[]string{"-batch", "2", "-batch_norm", "sync"}, train.Job{
+			Optimizer: "sgd", LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Constant}, Batch: 2, Accumulate: 1, SyncBatchNorm: true,
+		}, "SGD, learning rate 0.1, momentum 0.9 (Nesterov), weight decay 1e-05, batch 2 (mean of the losses of its cases), batch norms synchronized over the batch"},
 		{[]string{"-lr_schedule", "cosine", "-warmup", "10"}, train.Job{
 			Optimizer: "sgd", LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-5, Schedule: nn.Schedule{Decay: nn.Cosine, WarmUp: 10}, Batch: 1, Accumulate: 1,
 		}, "SGD, learning rate 0.1 with cosine decay over 190 epochs after a linear warm-up of 10, momentum 0.9 (Nesterov), weight decay 1e-05, batch 1"},
@@ -63,7 +66,7 @@ func TestOptimizationIsPartOfTheID(t *testing.T) {
 	seen := map[string][]string{}
 	for _, args := range [][]string{
 		nil, {"-optimizer", "adamw"}, {"-optimizer", "adamw", "-weight_decay", "0"}, {"-lr_schedule", "poly"}, {"-lr_schedule", "poly", "-epochs", "9"},
-		{"-lr_schedule", "cosine"}, {"-warmup", "2"}, {"-clip_norm", "1"}, {"-batch", "2"}, {"-accumulate", "2"}, {"-early_stop", "2"},
+		{"-lr_schedule", "cosine"}, {"-warmup", "2"}, {"-clip_norm", "1"}, {"-batch", "2"}, {"-batch", "2", "-batch_norm", "sync"}, {"-accumulate", "2"}, {"-early_stop", "2"},
 	} {
 		assert.NotContains(t, seen, id(args...), "%v", args)
 		seen[id(args...)] = args

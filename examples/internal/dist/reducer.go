@@ -11,6 +11,9 @@ import (
 // message does not count, and small enough that the exchange starts early in the backward pass.
 const bucketBytes = 4 << 20
 
+// BuffersPerGradient is the number of copies of a network's gradients that a Reducer holds.
+const BuffersPerGradient = 2
+
 // Reducer sums the gradients of a network over the processes, while a backward pass still
 // computes others. Gradients are sent in buckets of consecutive parameters, the last
 // parameter of the network first, because its gradient is the first to be known.

@@ -29,14 +29,16 @@ func (b *Builder) BatchNorm(name string, channels int) *BatchNorm {
 }
 
 // Forward normalizes x. On a training tape, every call updates the running statistics, unless
-// the tape keeps them; see Tape.KeepStatistics.
+// the tape keeps them; see Tape.KeepStatistics and Tape.SyncBatchNorm.
 func (n *BatchNorm) Forward(t *Tape, x Var) (Var, error) {
 	w, bias := t.Param(n.Weight), t.Param(n.Bias)
 	spec := BatchNormSpec{Training: t.mode == Training, Epsilon: NormEpsilon, Momentum: BatchNormMomentum}
 	var y Array
 	var pullback Pullback
 	var err error
-	if spec.Training && t.keeps {
+	if spec.Training && t.sync != nil {
+		y, pullback, err = n.synchronized(t, x.array, w.array, bias.array)
+	} else if spec.Training && t.keeps {
 		y, pullback, err = n.keepStatistics(t, x.array, w.array, bias.array, spec)
 	} else {
 		y, pullback, err = t.backend.BatchNorm(x.array, w.array, bias.array, n.RunningMean.Value, n.RunningVar.Value, spec)
@@ -44,7 +46,7 @@ func (n *BatchNorm) Forward(t *Tape, x Var) (Var, error) {
 	if err != nil {
 		return Var{}, fmt.Errorf("%s: %w", n.Weight.Name, err)
 	}
-	if spec.Training && !t.keeps {
+	if spec.Training && !t.keeps && t.sync == nil {
 		n.Batches.Count++
 	}
 	return t.Record(y, pullback, x, w, bias)

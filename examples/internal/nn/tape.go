@@ -48,6 +48,7 @@ type Tape struct {
 	replayed bool
 	keeps    bool // of KeepStatistics
 	kept     []keptStatistics
+	sync     SyncFunc      // of SyncBatchNorm
 	holders  map[Array]int // in Backward, the number of nodes whose gradient an array is
 }
 

@@ -30,8 +30,8 @@ import (
 var batchJSON []byte
 
 // TestBatchIsPyTorchs repeats trainings of PyTorch, in which the volumes of a batch pass the
-// network together. The network has no batch norm, so that they do not depend on each other
-// there, and the loss is a mean over samples.
+// network together. With a group norm they do not depend on each other there, with a batch norm
+// they do; the loss is a mean over samples.
 func TestBatchIsPyTorchs(t *testing.T) {
 	var ref struct {
 		Size          [3]int
@@ -44,13 +44,15 @@ func TestBatchIsPyTorchs(t *testing.T) {
 		}
 		Runs []struct {
 			Optimizer  string
+			Norm       string
 			Losses     []float64 // of each update
 			Norms      []float64
 			Parameters [][]float64
+			Running    [][]float64
 		}
 	}
 	require.NoError(t, json.Unmarshal(batchJSON, &ref))
-	require.Len(t, ref.Runs, 2)
+	require.Len(t, ref.Runs, 3)
 	loss, _, err := segment.Scheme{}.Loss("dice-ce")
 	require.NoError(t, err)
 	size := ref.Size
@@ -68,13 +70,19 @@ func TestBatchIsPyTorchs(t *testing.T) {
 		})
 	}
 	for _, run := range ref.Runs {
-		t.Run(run.Optimizer, func(t *testing.T) {
+		t.Run(run.Optimizer+" "+run.Norm, func(t *testing.T) {
 			b, err := portable.New(nn.Float64)
 			require.NoError(t, err)
 			build := nn.NewBuilder(b, 1)
+			norm := func() nn.Layer {
+				if run.Norm == "batch" {
+					return build.BatchNorm("n", 3)
+				}
+				return build.GroupNorm("n", 1, 3)
+			}
 			net := nn.Sequence{
 				build.Conv3D("a", 1, 3, [3]int{3, 3, 3}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, true),
-				build.GroupNorm("n", 1, 3),
+				norm(),
 				build.PReLU("p", 3),
 				build.Conv3D("b", 3, 2, [3]int{1, 1, 1}, nn.ConvSpec{}, true),
 			}
@@ -85,13 +93,14 @@ func TestBatchIsPyTorchs(t *testing.T) {
 				p.Value, err = b.FromHost(tensor.New(tensor.WithShape(initial.Shape...), tensor.WithBacking(initial.Values)), nn.Kept)
 				require.NoError(t, err)
 			}
-			job := &Job{Backend: b, Optimizer: run.Optimizer, LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-3, ClipNorm: 0.5, Batch: ref.Batch}
+			require.NoError(t, build.Initialize())
+			job := &Job{Backend: b, Optimizer: run.Optimizer, SyncBatchNorm: run.Norm == "batch", LearningRate: 0.1, Momentum: 0.9, WeightDecay: 1e-3, ClipNorm: 0.5, Batch: ref.Batch}
 			if run.Optimizer == AdamW {
 				job.LearningRate, job.Momentum, job.WeightDecay = 0.01, 0, 0.1
 			}
 			trainer := &trainer{
 				job: job, plan: &Plan{Batch: ref.Batch}, loss: loss, clock: &clock{networks: make([]timing, 1)},
-				net: built{net, build.Parameters()}, optimizer: job.NewOptimizer(),
+				net: built{net, build.Parameters(), build.Buffers()}, optimizer: job.NewOptimizer(),
 			}
 			update := 0
 			for range ref.Epochs {
@@ -100,13 +109,25 @@ func TestBatchIsPyTorchs(t *testing.T) {
 					value, err := trainer.update(batch, 0, len(batch), nil)
 					require.NoError(t, err)
 					assert.InEpsilon(t, run.Losses[update], value, 1e-12, "loss before update %d", update+1)
-					var got []float64
+					var got, running []float64
+					values := func(a nn.Array) []float64 {
+						host := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(a.Shape()...))
+						require.NoError(t, b.ToHost(a, host))
+						return host.Data().([]float64)
+					}
 					for _, p := range build.Parameters() {
-						host := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(p.Value.Shape()...))
-						require.NoError(t, b.ToHost(p.Value, host))
-						got = append(got, host.Data().([]float64)...)
+						got = append(got, values(p.Value)...)
+					}
+					for _, f := range build.Buffers() {
+						if f.Value != nil {
+							running = append(running, values(f.Value)...)
+						}
 					}
 					assert.LessOrEqual(t, nntest.RelativeError(run.Parameters[update], got), 1e-11, "after update %d", update+1)
+					require.Len(t, running, len(run.Running[update]))
+					if len(running) > 0 {
+						assert.LessOrEqual(t, nntest.RelativeError(run.Running[update], running), 1e-11, "after update %d", update+1)
+					}
 					update++
 				}
 			}
@@ -119,10 +140,11 @@ func TestBatchIsPyTorchs(t *testing.T) {
 type built struct {
 	nn.Sequence
 	parameters []*nn.Param
+	buffers    []*nn.Buffer
 }
 
 func (b built) Parameters() []*nn.Param { return b.parameters }
-func (built) Buffers() []*nn.Buffer     { return nil }
+func (b built) Buffers() []*nn.Buffer   { return b.buffers }
 func (built) CheckSize([3]int) error    { return nil }
 
 // synthetic is a source of random samples. A case whose ID begins with "large" has a larger

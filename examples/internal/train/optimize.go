@@ -60,6 +60,8 @@ func (j *Job) checkOptimization() error {
 		return fmt.Errorf("train: Job.ClipNorm is %v, want at least 0", j.ClipNorm)
 	case j.Accumulate < 0:
 		return fmt.Errorf("train: Job.Accumulate is %d, want at least 0", j.Accumulate)
+	case j.SyncBatchNorm && j.Accumulate > 1:
+		return fmt.Errorf("train: Job.Accumulate is %d, want at most 1 with Job.SyncBatchNorm", j.Accumulate)
 	case j.EarlyStop < 0:
 		return fmt.Errorf("train: Job.EarlyStop is %d, want at least 0", j.EarlyStop)
 	case j.EarlyStop > 0 && j.Select == SelectLast:

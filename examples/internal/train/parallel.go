@@ -98,16 +98,9 @@ func pack(net nn.Network, passes []nn.Statistics) []statistics {
 	for i, f := range net.Buffers() {
 		position[f] = i
 	}
-	bits := func(values []float64) []byte {
-		var raw []byte
-		for _, v := range values {
-			raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(v))
-		}
-		return raw
-	}
 	var packed []statistics
 	for _, s := range passes {
-		packed = append(packed, statistics{position[s.Norm.RunningMean], bits(s.Mean), bits(s.Var)})
+		packed = append(packed, statistics{position[s.Norm.RunningMean], packBits(s.Mean), packBits(s.Var)})
 	}
 	return packed
 }
@@ -115,19 +108,30 @@ func pack(net nn.Network, passes []nn.Statistics) []statistics {
 // unpack is the inverse of pack.
 func unpack(net nn.Network, packed []statistics) []nn.Statistics {
 	buffers := net.Buffers()
-	values := func(raw []byte) []float64 {
-		var values []float64
-		for bits := range slices.Chunk(raw, 8) {
-			values = append(values, math.Float64frombits(binary.LittleEndian.Uint64(bits)))
-		}
-		return values
-	}
 	var passes []nn.Statistics
 	for _, s := range packed {
 		norm := &nn.BatchNorm{RunningMean: buffers[s.Norm], RunningVar: buffers[s.Norm+1], Batches: buffers[s.Norm+2]}
-		passes = append(passes, nn.Statistics{Norm: norm, Mean: values(s.Mean), Var: values(s.Var)})
+		passes = append(passes, nn.Statistics{Norm: norm, Mean: unpackBits(s.Mean), Var: unpackBits(s.Var)})
 	}
 	return passes
+}
+
+// packBits returns the bytes of the bits of numbers.
+func packBits(values []float64) []byte {
+	var raw []byte
+	for _, v := range values {
+		raw = binary.LittleEndian.AppendUint64(raw, math.Float64bits(v))
+	}
+	return raw
+}
+
+// unpackBits is the inverse of packBits.
+func unpackBits(raw []byte) []float64 {
+	var values []float64
+	for bits := range slices.Chunk(raw, 8) {
+		values = append(values, math.Float64frombits(binary.LittleEndian.Uint64(bits)))
+	}
+	return values
 }
 
 // newReducer returns the Reducer of the network's gradients, nil for a single process.

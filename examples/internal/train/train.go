@@ -23,9 +23,10 @@
 // The gradient of an update is the mean of the gradients of its samples, each of which passes
 // the network alone: the loss of a batch is the mean of the losses of its samples, and a batch
 // norm normalizes each sample by its own statistics and updates the running ones in the order of
-// the samples. So an update does not depend on how its samples are divided into batches. The
-// gradients are added as a binary tree that depends only on the number of samples, so that its
-// branches can be computed in different places; see gradients.
+// the samples. So an update does not depend on how its samples are divided into batches. With
+// Job.SyncBatchNorm the samples meet at every batch norm, which normalizes them by the statistics
+// of all. Gradients and these statistics are added as a binary tree that depends only on the
+// number of samples, so that its branches can be computed in different places; see gradients.
 //
 // # Seeds and folds
 //
@@ -183,6 +184,10 @@ type Job struct {
 	// for an update; 0 means 1. The last update of an epoch averages over the samples that are
 	// left, with the same learning rate. A training is interrupted only between updates.
 	Accumulate int
+	// SyncBatchNorm makes batch norms in training use the statistics of all samples of an update,
+	// of all processes, instead of those of each sample alone. It requires an Accumulate of at most
+	// 1, because the samples of an update then pass the network together.
+	SyncBatchNorm bool
 	// EarlyStop ends a training after this many epochs in a row whose weights were not better
 	// by Select; 0: never. It then counts as finished.
 	EarlyStop int

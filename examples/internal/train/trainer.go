@@ -267,9 +267,18 @@ func (t *trainer) update(samples []*dataset.Sample, from, n int, failed error) (
 	t.torn = true
 	start := time.Now()
 	var done []trained
+	norms := t.newNormExchange()
 	err := failed
-	if err == nil {
+	switch {
+	case norms == nil && err == nil:
 		done, err = t.gradients(samples, from)
+	case norms != nil && err == nil:
+		done, err = t.syncGradients(norms, samples, from)
+	case norms != nil:
+		err = norms.finish(err, 0)
+	}
+	if errors.As(err, new(exchangeError)) {
+		return 0, err
 	}
 	if t.reducer != nil {
 		done, err = t.together(done, from, err)
@@ -282,6 +291,11 @@ func (t *trainer) update(samples []*dataset.Sample, from, n int, failed error) (
 	}
 	for _, s := range done {
 		if err := nn.UpdateStatistics(b, unpack(t.net, s.Statistics)); err != nil {
+			return 0, err
+		}
+	}
+	if norms != nil {
+		if err := nn.UpdateStatistics(b, norms.found); err != nil {
 			return 0, err
 		}
 	}
@@ -312,13 +326,9 @@ func (t *trainer) gradients(samples []*dataset.Sample, from int) (done []trained
 		if last && t.reducer != nil {
 			ready = sum.sender(b, t.reducer, params)
 		}
-		result, err := t.backward(s, len(t.state.Done)+from+i, ready)
+		result, err := t.backward(s, len(t.state.Done)+from+i, nil, ready)
 		if err != nil {
-			var d *divergence
-			if errors.As(err, &d) {
-				d.after = from + i
-			}
-			return done, err
+			return done, atSample(err, from+i)
 		}
 		done = append(done, result)
 		if ready != nil {
@@ -337,11 +347,23 @@ func (t *trainer) gradients(samples []*dataset.Sample, from int) (done []trained
 	return done, nil
 }
 
+// atSample returns err, a divergence with the number of samples before it in the update.
+func atSample(err error, before int) error {
+	var d *divergence
+	if errors.As(err, &d) {
+		d.after = before
+	}
+	return err
+}
+
 // together adds what the other processes have computed: it stores the sum of all gradients in the
 // parameters and returns all samples. err is the error of this process.
 func (t *trainer) together(done []trained, from int, err error) ([]trained, error) {
 	failed := t.reducer.Finish()
 	own := share[trained]{Results: done}
+	if errors.Is(err, errElsewhere) {
+		own.Results, err = nil, nil
+	}
 	if err != nil {
 		own.Failure = &failure{At: from + len(done)}
 	}
@@ -362,13 +384,15 @@ func (t *trainer) together(done []trained, from int, err error) ([]trained, erro
 }
 
 // backward computes the gradients of the loss of one sample, with the dropout of the sample of
-// the given number in the epoch, from 0. ready, which may be nil, is called with each parameter
-// whose gradient is final. The batch norms of an update of several samples are updated by their
-// statistics after it.
-func (t *trainer) backward(s *dataset.Sample, number int, ready func(*nn.Param) error) (done trained, err error) {
+// the given number in the epoch, from 0. sync, which may be nil, synchronizes its batch norms with
+// those of other samples. ready, which may be nil, is called with each parameter whose gradient is
+// final. The batch norms of an update of several samples are updated by their statistics after it.
+func (t *trainer) backward(s *dataset.Sample, number int, sync nn.SyncFunc, ready func(*nn.Param) error) (done trained, err error) {
 	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
 	tape.OnGradient(ready)
-	if t.job.UpdateSamples() > 1 {
+	if sync != nil {
+		tape.SyncBatchNorm(sync)
+	} else if t.job.UpdateSamples() > 1 {
 		tape.KeepStatistics()
 	}
 	ys, err := t.forward(tape, s)
