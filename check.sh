@@ -29,7 +29,7 @@ go -C internal/tools mod tidy -diff
 step go vet, here and for other architectures
 go vet ./...
 GOARCH=arm64 go vet ./...
-GOARCH=386 go vet ./...
+GOARCH=386 go vet . ./detection ./internal/...
 
 step generated assembly is that of its generator
 generated=$(mktemp -d)
@@ -46,10 +46,12 @@ done
 step PTX is that of the kernels
 clang=${CLANG:-clang-19}
 if "$clang" --version 2>/dev/null | grep -q 'version 19\.1\.7'; then
-	mkdir "$generated/ptx"
-	CLANG=$clang cuda/kernels/generate.sh "$generated/ptx"
-	for file in "$generated"/ptx/*; do
-		cmp "cuda/kernels/$(basename "$file")" "$file"
+	for folder in cuda/kernels examples/internal/nn/cuda/kernels; do
+		mkdir -p "$generated/ptx/$folder"
+		CLANG=$clang cuda/kernels/generate.sh "$folder" "$generated/ptx/$folder"
+		for file in "$generated/ptx/$folder"/*; do
+			cmp "$folder/$(basename "$file")" "$file"
+		done
 	done
 else
 	echo 'left out: clang 19.1.7 is not there'
@@ -153,10 +155,19 @@ else
 	echo 'left out: WebAssembly, for want of node'
 fi
 
-# The networks and their export start no goroutines of their own: what layers start is tested in nn. Of
-# training and the programs it runs what is interrupted.
+# The packages whose own code shares memory among goroutines, without those of their tests
+# that compare what runs in one goroutine with its definition or with recorded data. Of the
+# programs what is interrupted.
 step race detector
-go test -timeout 20m -race -short $(printf '%s\n' $(tested ./...) | grep -E '/afl(/(internal|cuda|examples/internal)/?.*)?$' | grep -vE '/(models|onnx|train|cli)$')
+concurrent() {
+	go list -f '{{range .Imports}}{{if or (eq . "sync") (eq . "sync/atomic") (eq . "github.com/x/afl/internal/parallel")}}{{$.ImportPath}}{{"\n"}}{{end}}{{end}}' $(tested ./...) |
+		sort -u | grep -vE '/(bench|cli)$'
+}
+sequential='Functions64|RowKernels|RowSequences|LogisticKernels|SoftmaxKernels|TileTargets'        # internal/cpu
+sequential+='|AgainstDefinition|Distribution|SlowInputs|NearestFarApart|NearestAtTheBudgets'        # internal/edt
+sequential+='|SmallLesionGradients|SmallLesionHostile|WilcoxonExactAtTheCap|GoldenSurfaceElements' # the root
+sequential+='|TestReal'                                                                            # dataset
+go test -timeout 20m -race -short -skip "$sequential" $(concurrent) ./examples/internal/dist
 go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
 
 step done

@@ -72,8 +72,6 @@ func (r *errorRatio) pull(t *cpu.Tile, k int, semimetric bool) {
 	if r.scale == 0 || math.Abs(r.den) < 1e-290 {
 		return
 	}
-	// df/dp = (d − f·(hit·s + d))/den, d = fp·(1−s) − fn·s, where s is the derivative of
-	// the voxel's part in TP.
 	u := r.scale / r.den
 	n := len(t.Weight)
 	pull, factor, target := t.Pull[k][:n], t.Factor[k][:n], t.Target[k][:n]
@@ -82,9 +80,23 @@ func (r *errorRatio) pull(t *cpu.Tile, k int, semimetric bool) {
 		if semimetric {
 			s = stepOfMin(t.P[k][i], s)
 		}
-		d := float64(r.fp*(1-s)) - float64(r.fn*s)
-		pull[i] += float64(w * factor[i] * u * (d - float64(r.f*(float64(r.hit*s)+d))))
+		pull[i] += float64(w * factor[i] * u * r.numerator(s))
 	}
+}
+
+// numerator returns den·df/dp = d − f·(hit·s + d), d = fp·(1−s) − fn·s, where s is the
+// derivative of the voxel's part in TP.
+func (r *errorRatio) numerator(s float64) float64 {
+	d := float64(r.fp*(1-s)) - float64(r.fn*s)
+	return d - float64(r.f*(float64(r.hit*s)+d))
+}
+
+// slope returns the derivative of scale·f with respect to p at a voxel with target s.
+func (r *errorRatio) slope(s float64) float64 {
+	if r.scale == 0 || math.Abs(r.den) < 1e-290 {
+		return 0
+	}
+	return r.scale / r.den * r.numerator(s)
 }
 
 // stepOfMin returns the derivative of min(p,t) = (p + t − |p−t|)/2 with respect to p, with
@@ -206,7 +218,7 @@ func (in *input) overlapByErrors(l *plan.Loss, call *plan.Call) (*tensor.Dense, 
 		reduced += values[i]
 	}
 	if call.Grad != nil {
-		v.Sums, v.Grad = 0, call.Grad
+		v.Sums, v.Grad, v.GradScale = 0, call.Grad, call.GradScale
 		v.Do = func(t *cpu.Tile, _ []float64) error {
 			at := t.Sample * channels
 			if o.Batch {

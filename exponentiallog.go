@@ -90,6 +90,9 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 		return nil, err
 	}
 	first := l.first(classes)
+	if pair || activation == plan.Softmax && classes == 2 {
+		return l.evalBinary(c, first, weight)
+	}
 	const valid, entropy, overlap = 0, 1, 2 // sums: voxels, the second part, and three of each class
 	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Scratch: 1, Sums: 2 + classes*errorSums}
 	// entropies returns (−ln p)^GammaCE of the class of each voxel, and 0 for an ignored one.
@@ -129,17 +132,14 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 	if l.Batch {
 		samples, sums = 1, all
 	}
-	// The derivative of −ln D is 1/(hit+wrong) − 2t/hit, by sample and class.
-	type slopes struct{ base, hit float64 }
-	ratios := make([]slopes, samples*classes)
+	ratios := make([]logDice, samples*classes) // by sample and class
 	share := l.LambdaDice / float64(samples*(classes-first))
 	for s := range samples {
 		for k := first; k < classes; k++ {
 			group := sums[s*v.Sums+overlap+k*errorSums:]
-			hit, wrong := 2*group[0]+l.Smooth, group[1]+group[2]
-			f, slope := powerOrZero(math.Log1p(wrong/hit), l.GammaDice)
-			value += float64(share * f)
-			ratios[s*classes+k] = slopes{share * slope / (hit + wrong), share * slope * 2 / hit}
+			f, r := l.dice(group[0], group[1]+group[2], share)
+			value += f
+			ratios[s*classes+k] = r
 		}
 	}
 	if grad == nil {
@@ -170,6 +170,71 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 	}
 	if _, err := c.pass(v); err != nil {
 		return nil, err
+	}
+	return plan.FromNumber(value), nil
+}
+
+// logDice is the derivative of share·(−ln D)^GammaDice with respect to p, base − hit·t.
+type logDice struct{ base, hit float64 }
+
+// dice returns share·(−ln D)^GammaDice and its derivative, which for −ln D is
+// 1/(2·hit + Smooth + wrong) − 2t/(2·hit + Smooth), from the sums of p·t and of the errors.
+func (l ExponentialLogarithmic) dice(hit, wrong, share float64) (value float64, derivative logDice) {
+	hit = 2*hit + l.Smooth
+	f, slope := powerOrZero(math.Log1p(wrong/hit), l.GammaDice)
+	return float64(share * f), logDice{share * slope / (hit + wrong), share * slope * 2 / hit}
+}
+
+// evalBinary evaluates the loss where the probabilities of two classes add up to 1.
+func (l ExponentialLogarithmic) evalBinary(c *hostCall, first int, weight []float64) (*tensor.Dense, error) {
+	pass := cpu.Binary{Batch: &c.batch, Log: true, Factor: [2]float64(weight), Gamma: [2]float64{l.GammaCE, l.GammaCE}}
+	voxels, err := c.validVoxels()
+	if err != nil {
+		return nil, err
+	}
+	sums, err := c.kernels.Binary(&pass)
+	if err != nil {
+		return nil, public(err)
+	}
+	pass.Slope = make([][2]float64, len(sums))
+	elements, all := 0.0, cpu.BinarySums{}
+	for _, s := range sums {
+		elements += s.Elements
+		all.TP, all.FP, all.FN, all.TN = all.TP+s.TP, all.FP+s.FP, all.FN+s.FN, all.TN+s.TN
+	}
+	if l.Batch {
+		sums = []cpu.BinarySums{all}
+	}
+	value := float64(l.LambdaCE*elements) / voxels
+	share := l.LambdaDice / float64(len(sums)*(2-first))
+	for i := range pass.Slope {
+		if i == len(sums) { // of a batch as a whole
+			for ; i < len(pass.Slope); i++ {
+				pass.Slope[i] = pass.Slope[0]
+			}
+			break
+		}
+		s := sums[i]
+		f, lesion := l.dice(s.TP, s.FP+s.FN, share)
+		value += f
+		var background logDice
+		if first == 0 {
+			f, background = l.dice(s.TN, s.FP+s.FN, share)
+			value += f
+		}
+		base := lesion.base - background.base
+		pass.Slope[i] = [2]float64{base + background.hit, base - lesion.hit}
+	}
+	if c.grad != nil {
+		pass.Scale, pass.Grad = l.LambdaCE/voxels*c.cfg.GradScale, c.grad
+		for i := range pass.Slope {
+			for y := range pass.Slope[i] {
+				pass.Slope[i][y] *= c.cfg.GradScale
+			}
+		}
+		if _, err := c.kernels.Binary(&pass); err != nil {
+			return nil, public(err)
+		}
 	}
 	return plan.FromNumber(value), nil
 }

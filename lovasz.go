@@ -1,7 +1,9 @@
 package afl
 
 import (
+	"bytes"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"unsafe"
@@ -9,6 +11,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/radixsort"
@@ -31,7 +34,7 @@ import (
 //
 // The target holds class indices; ignored voxels are left out. There are no class weights
 // and no voxel weights, and the only reduction is the mean. A call takes memory for an
-// error, and for the sorting, of each voxel and class.
+// increment of J for each voxel and class, and for sorting the voxels.
 type Lovasz struct {
 	Options
 	constructed
@@ -92,6 +95,12 @@ func (l Lovasz) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*t
 	if err != nil {
 		return nil, err
 	}
+	if c.batch.C >= kernel.NoClass {
+		return nil, refuse("channels of logits", c.batch.C, "at most %d", kernel.NoClass-1)
+	}
+	if all := c.batch.N * c.batch.V; all > math.MaxInt32 {
+		return nil, refuse("voxels of logits", all, "at most %d", math.MaxInt32)
+	}
 	s := lovaszSum{c, l, classes, present}
 	if logits.Dtype() == tensor.Float32 {
 		return evalLovasz[float32](&s)
@@ -107,10 +116,13 @@ type lovaszSum struct {
 	present bool
 }
 
-// A set of classes shares the errors of the voxels: both of two classes by a softmax, of
-// which each is wrong by the probability of the other, or a single one.
+// both reports whether two classes share the errors of the voxels: of two classes by a
+// softmax each is wrong by the probability of the other.
+func (s *lovaszSum) both() bool { return s.batch.C <= 2 && !s.loss.Hinge }
+
+// sets returns the classes by the errors that they have: together or each its own.
 func (s *lovaszSum) sets() [][]int {
-	if s.batch.C <= 2 && !s.loss.Hinge {
+	if s.both() {
 		return [][]int{s.classes}
 	}
 	sets := make([][]int, len(s.classes))
@@ -124,44 +136,21 @@ func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 	n, voxels := s.batch.N, s.batch.V
 	all := n * voxels
 	sets := s.sets()
-	both := s.batch.C <= 2 && !s.loss.Hinge // the errors are those of either class
-	visit := cpu.Visit{Activation: plan.Softmax, Pair: s.batch.C == 1}
-	if s.loss.Hinge {
-		visit = cpu.Visit{Activation: plan.None}
-	}
-
 	m := lovaszMemory[T]()
 	defer m.release()
-	m.errors, m.label = grown(m.errors, len(sets)*all), grown(m.label, all)
-	errors, label := m.errors, m.label // the errors become the increments of J
-	v := visit
-	v.Do = func(t *cpu.Tile, _ []float64) error {
-		at := t.Sample*voxels + t.Lo
-		copy(label[at:], t.Class)
-		for k, set := range sets {
-			row := errors[k*all+at:][:len(t.Class)]
-			switch {
-			case s.loss.Hinge:
-				for i, y := range t.Class {
-					row[i] = T(1 - float64(t.P[0][i]*float64(2*y-1)))
-				}
-			case both:
-				for i, y := range t.Class {
-					row[i] = T(t.Q[y&1][i])
-				}
-			default:
-				p, q := t.P[set[0]], t.Q[set[0]]
-				for i, y := range t.Class {
-					if row[i] = T(p[i]); int(y) == set[0] {
-						row[i] = T(q[i])
-					}
-				}
-			}
-		}
-		return nil
+	m.label = grown(m.label, all)
+	if err := s.kernels.ClassBytes(m.label, &s.batch); err != nil {
+		return nil, public(err)
 	}
-	if _, err := s.pass(v); err != nil {
-		return nil, err
+	slopes := s.batch.Logits.Data().([]T)
+	if !s.loss.Hinge {
+		var err error
+		if slopes, err = crossEntropySlopes(s, m); err != nil {
+			return nil, err
+		}
+	}
+	if s.grad != nil {
+		m.increments = grown(m.increments, len(sets)*all)
 	}
 
 	groups, size := 1, all
@@ -169,91 +158,121 @@ func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 		groups, size = n, voxels
 	}
 	value := 0.0
-	for g := range groups {
-		label := label[g*size:][:size]
-		count, valid := s.count(label)
-		counts := func(class int) bool { return valid > 0 && (!s.present || count[class] > 0) }
+	for i := range groups {
+		g := lovaszGroup[T]{label: m.label[i*size:][:size], slopes: slopes[i*size*s.batch.C:][:size*s.batch.C],
+			channels: s.batch.C, voxels: voxels, hinge: s.loss.Hinge}
+		g.countClasses()
+		counts := func(class int) bool { return g.valid > 0 && (!s.present || g.count[class] > 0) }
 		counted := 0
 		for _, class := range s.classes {
 			if counts(class) {
 				counted++
 			}
 		}
+		g.scale = 1 / float64(groups*max(counted, 1))
 		for k, set := range sets {
-			var classes []int
+			g.classes = g.classes[:0]
 			for _, class := range set {
 				if counts(class) {
-					classes = append(classes, class)
+					g.classes = append(g.classes, class)
 				}
 			}
-			errors := errors[k*all+g*size:][:size]
-			order := m.sort(errors, label, classes, count)
 			if s.grad != nil {
-				clear(errors)
+				g.increments = m.increments[k*all+i*size:][:size]
 			}
-			value += lovaszWalk(order, label, classes, count, errors, 1/float64(groups*max(counted, 1)), s.grad != nil)
+			// Of a single channel of logits, and of two, one row has the errors of either class.
+			g.channel = min(set[len(set)-1], s.batch.C-1)
+			value += g.walk(g.sort(&m.sorter))
 		}
 	}
-	if s.grad == nil {
-		return plan.FromNumber(value), nil
+	if s.grad != nil {
+		if err := lovaszGradient(s, m.increments, m.label); err != nil {
+			return nil, err
+		}
 	}
+	return plan.FromNumber(value), nil
+}
 
-	visit.Grad = s.grad
-	visit.Do = func(t *cpu.Tile, _ []float64) error {
-		for k, set := range sets {
-			d := errors[k*all+t.Sample*voxels+t.Lo:][:len(t.Class)]
+// crossEntropySlopes returns the derivative of the sum of the cross-entropy with respect to
+// the logits, whose size is the error: p_c elsewhere and 1−p_c in the class c. It is in the
+// memory of the gradient, if that is wanted.
+func crossEntropySlopes[T float32 | float64](s *lovaszSum, m *lovaszScratch[T]) ([]T, error) {
+	c := s.batch.C
+	ones := make([]float64, c)
+	for i := range ones {
+		ones[i] = 1
+	}
+	ce := plan.Focal{Activation: plan.Softmax, Gamma: make([]float64, c), Pos: ones, Neg: ones, CE: ones, Scale: 1, PerVoxel: true}
+	if c == 1 {
+		ce.Activation, ce.PerVoxel = plan.Sigmoid, false
+	}
+	to := s.grad
+	if to == nil {
+		m.slopes = grown(m.slopes, s.batch.N*c*s.batch.V)
+		to = tensor.New(tensor.WithShape(s.batch.N, c, s.batch.V), tensor.WithBacking(m.slopes))
+	}
+	_, err := s.kernels.Gradient(&s.batch, (&plan.Loss{Focal: &ce}).Plan(&s.batch, nil), &plan.Output{Grad: to})
+	return to.Data().([]T), public(err)
+}
+
+// lovaszGradient stores the gradient, given the increments of J of each set of classes.
+func lovaszGradient[T float32 | float64](s *lovaszSum, increments []T, label []uint8) error {
+	switch {
+	case s.loss.Hinge:
+		grad, scale := s.grad.Data().([]T), T(s.cfg.GradScale)
+		eachPart(len(grad), func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				d := T(scale * increments[i])
+				if label[i] == 1 && d != 0 {
+					d = -d
+				}
+				grad[i] = d
+			}
+		})
+		return nil
+	case s.both():
+		// That of Σ d·m with the increments d as voxel weights: an overlap term whose
+		// derivative with respect to the probability of class 1 is −1 inside and 1 outside.
+		batch, c := s.batch, s.batch.C
+		batch.VoxelWeight = tensor.New(tensor.WithShape(batch.N, batch.V), tensor.WithBacking(increments))
+		overlap := plan.Overlap{Activation: plan.Softmax, First: c - 1, Scale: 1}
+		if c == 1 {
+			overlap.Activation = plan.Sigmoid
+		}
+		out := plan.Output{Grad: s.grad, CoefT: make([]float64, batch.N*c), CoefP: make([]float64, batch.N*c)}
+		for i := c - 1; i < len(out.CoefT); i += c {
+			out.CoefT[i], out.CoefP[i] = -2*s.cfg.GradScale, s.cfg.GradScale
+		}
+		_, err := s.kernels.Gradient(&batch, &plan.Plan{Overlap: &overlap}, &out)
+		return public(err)
+	}
+	all := s.batch.N * s.batch.V
+	_, err := s.pass(cpu.Visit{Activation: plan.Softmax, Grad: s.grad, Do: func(t *cpu.Tile, _ []float64) error {
+		for k, class := range s.classes {
+			d := increments[k*all+t.Sample*s.batch.V+t.Lo:][:len(t.Class)]
+			pull, p := t.Pull[class], t.P[class]
 			for i, y := range t.Class {
 				switch {
 				case y < 0 || d[i] == 0:
-				case s.loss.Hinge:
-					t.Pull[0][i] = -float64(2*y-1) * float64(d[i])
-				case both: // as if it were of the voxel's own class
-					t.Pull[y][i] = -float64(d[i]) * t.P[y][i]
-				case int(y) == set[0]:
-					t.Pull[y][i] -= float64(float64(d[i]) * t.P[y][i])
+				case int(y) == class:
+					pull[i] -= float64(float64(d[i]) * p[i])
 				default:
-					t.Pull[set[0]][i] += float64(float64(d[i]) * t.P[set[0]][i])
+					pull[i] += float64(float64(d[i]) * p[i])
 				}
 			}
 		}
 		return nil
-	}
-	_, err := s.pass(visit)
-	return plan.FromNumber(value), err
+	}})
+	return err
 }
-
-// count returns how many voxels each class has, and how many are not ignored.
-func (s *lovaszSum) count(label []int32) (count []int, valid int) {
-	classes := max(s.batch.C, 2)
-	parts := make([][]int, (len(label)+lovaszPart-1)/lovaszPart)
-	parallel.Each(len(parts), func(i int) {
-		parts[i] = make([]int, classes)
-		for _, y := range label[i*lovaszPart : min((i+1)*lovaszPart, len(label))] {
-			if y >= 0 {
-				parts[i][y]++
-			}
-		}
-	})
-	count = make([]int, classes)
-	for _, part := range parts {
-		for class, n := range part {
-			count[class] += n
-			valid += n
-		}
-	}
-	return count, valid
-}
-
-// lovaszPart is how many voxels a goroutine takes at a time.
-const lovaszPart = 1 << 13
 
 // lovaszScratch is the memory of an evaluation, which another uses again.
 type lovaszScratch[T float32 | float64] struct {
-	errors []T
-	label  []int32
-	items  []radixsort.Item[T]
-	sorter radixsort.Sorter[T]
-	pool   *sync.Pool
+	slopes     []T
+	increments []T // by set of classes
+	label      []uint8
+	sorter     radixsort.Sorter[T]
+	pool       *sync.Pool
 }
 
 var lovaszPools [2]sync.Pool
@@ -276,122 +295,228 @@ func grown[E any](s []E, n int) []E {
 	return s[:n]
 }
 
-// sort returns the voxels that are not ignored in descending order of their errors, without
-// those whose increment is 0 for every one of the classes: those behind the last voxel of
-// the class, and errors that are not above 0.
-func (m *lovaszScratch[T]) sort(errors []T, label []int32, classes, count []int) []radixsort.Item[T] {
-	if len(classes) == 0 {
-		return nil
-	}
-	parts := (len(errors) + lovaszPart - 1) / lovaszPart
-	bounds := func(i int) (lo, hi int) { return i * lovaszPart, min((i+1)*lovaszPart, len(errors)) }
-	least := make([]T, parts)
-	parallel.Each(parts, func(i int) {
-		lo, hi := bounds(i)
-		least[i] = T(math.Inf(1))
-		for _, class := range classes {
-			if count[class] == 0 { // only the first counts
-				largest := T(0)
-				for at := lo; at < hi; at++ {
-					if label[at] >= 0 {
-						largest = max(largest, errors[at])
-					}
-				}
-				least[i] = min(least[i], largest)
-				continue
-			}
-			for at := lo; at < hi; at++ {
-				if int(label[at]) == class && errors[at] < least[i] {
-					least[i] = errors[at]
-				}
-			}
-		}
-	})
-	from := slices.Min(least)
-	if len(classes) == 1 && count[classes[0]] == 0 {
-		from = slices.Max(least)
-	}
-	wanted := func(at int) bool { return label[at] >= 0 && !(errors[at] < from || errors[at] <= 0) }
-	first := make([]int, parts+1)
-	parallel.Each(parts, func(i int) {
-		lo, hi := bounds(i)
-		for at := lo; at < hi; at++ {
-			if wanted(at) {
-				first[i+1]++
-			}
-		}
-	})
-	for i := range parts {
-		first[i+1] += first[i]
-	}
-	m.items = grown(m.items, first[parts])
-	parallel.Each(parts, func(i int) {
-		lo, hi := bounds(i)
-		next := first[i]
-		for at := lo; at < hi; at++ {
-			if wanted(at) {
-				m.items[next] = radixsort.Item[T]{Value: errors[at], At: uint32(at)}
-				next++
-			}
-		}
-	})
-	m.items = m.sorter.Descending(m.items) // which exchanges memory with the sorter
-	return m.items
+// lovaszGroup is what is sorted together: an image or the batch, and a set of classes.
+type lovaszGroup[T float32 | float64] struct {
+	label            []uint8 // [kernel.NoClass] where ignored
+	slopes           []T     // the logits for the hinge form, by sample and channel
+	increments       []T     // nil without a gradient
+	channels, voxels int     // of a sample
+	channel          int     // which of the slopes are the errors
+	hinge            bool
+	count            []int // of each class
+	valid            int   // voxels that are not ignored
+	classes          []int
+	scale            float64 // of the increments
 }
 
-// lovaszWalk returns the mean over classes, each times scale, of Σ m·(J_i − J_{i−1}), and
-// adds up the increments of J times scale by voxel, where they are wanted.
-func lovaszWalk[T float32 | float64](order []radixsort.Item[T], label []int32, classes, count []int, increments []T, scale float64, wanted bool) float64 {
-	parts := (len(order) + lovaszPart - 1) / lovaszPart
-	inside := make([]int, parts*len(classes)) // of the voxels before a part, those of each class
+// parts returns into how many parts the voxels are divided, and how many a part has.
+func (g *lovaszGroup[T]) parts() (parts, size int) {
+	size = max(len(g.label)/(4*runtime.GOMAXPROCS(0)), 1<<13)
+	return (len(g.label) + size - 1) / size, size
+}
+
+// eachRow calls f for the stretches of voxels [lo,hi) that belong to one sample, with their
+// labels and slopes.
+func (g *lovaszGroup[T]) eachRow(lo, hi int, f func(at int, label []uint8, slopes []T)) {
+	hi = min(hi, len(g.label))
+	for lo < hi {
+		sample, at := lo/g.voxels, lo%g.voxels
+		n := min(hi-lo, g.voxels-at)
+		f(lo, g.label[lo:lo+n], g.slopes[(sample*g.channels+g.channel)*g.voxels+at:][:n])
+		lo += n
+	}
+}
+
+func (g *lovaszGroup[T]) countClasses() {
+	g.count = make([]int, max(g.channels, 2))
+	parallel.Each(len(g.count), func(class int) {
+		g.count[class] = bytes.Count(g.label, []byte{uint8(class)})
+	})
+	for _, n := range g.count {
+		g.valid += n
+	}
+}
+
+// lovaszError returns the error of a voxel of a class, or of another one.
+func lovaszError[T float32 | float64](slope T, own, hinge bool) T {
+	switch {
+	case !hinge:
+		return T(math.Abs(float64(slope)))
+	case own:
+		slope = -slope
+	}
+	return 1 + slope
+}
+
+// least returns the error from which on a voxel has an increment: the smallest one of the
+// voxels of a class; for a class without voxels the largest error of all.
+func (g *lovaszGroup[T]) least() T {
+	class := g.classes[0]
+	if len(g.classes) > 1 {
+		// Every voxel is of one class or the other, or else of no class at all.
+		return 0
+	}
+	parts, size := g.parts()
+	found := make([]T, parts)
 	parallel.Each(parts, func(i int) {
-		for _, it := range order[i*lovaszPart : min((i+1)*lovaszPart, len(order))] {
-			for k, class := range classes {
-				if int(label[it.At]) == class {
-					inside[i*len(classes)+k]++
+		best := T(math.Inf(1))
+		if g.count[class] == 0 {
+			best = 0
+		}
+		g.eachRow(i*size, (i+1)*size, func(_ int, label []uint8, slopes []T) {
+			for j, y := range label {
+				own := int(y) == class
+				switch {
+				case g.count[class] == 0 && y != kernel.NoClass:
+					best = max(best, lovaszError(slopes[j], false, g.hinge))
+				case own:
+					if e := lovaszError(slopes[j], true, g.hinge); e < best {
+						best = e
+					}
 				}
 			}
-		}
+		})
+		found[i] = best
 	})
-	for k := range classes {
-		before := 0
-		for i := range parts {
-			n := inside[i*len(classes)+k]
-			inside[i*len(classes)+k] = before
-			before += n
+	if g.count[class] == 0 {
+		return slices.Max(found)
+	}
+	return slices.Min(found)
+}
+
+// sort returns the voxels that are not ignored in descending order of their errors, without
+// those whose increment is 0 for all classes: those behind the last voxel of a class, and
+// errors that are not above 0. Its At is twice the voxel, and 1 more in the last class. The
+// increments are cleared.
+func (g *lovaszGroup[T]) sort(sorter *radixsort.Sorter[T]) []radixsort.Item[T] {
+	clearPart := func(lo, hi int) {
+		if g.increments != nil {
+			clear(g.increments[lo:min(hi, len(g.label))])
 		}
+	}
+	parts, size := g.parts()
+	if len(g.classes) == 0 {
+		clearPart(0, len(g.label))
+		return nil
+	}
+	from, class := g.least(), uint8(g.last())
+	return sorter.Descending(parts, size, func(i int, dst []radixsort.Item[T]) int {
+		n := 0
+		clearPart(i*size, (i+1)*size)
+		g.eachRow(i*size, (i+1)*size, func(at int, label []uint8, slopes []T) {
+			slopes = slopes[:len(label)]
+			for j, y := range label {
+				own := uint32(0)
+				if y == class {
+					own = 1
+				}
+				e := lovaszError(slopes[j], own == 1, g.hinge)
+				// Stored in any case, which takes no branch at random.
+				dst[n] = radixsort.Item[T]{Value: e, At: uint32(at+j)<<1 | own}
+				if y != kernel.NoClass && !(e < from || e <= 0) {
+					n++
+				}
+			}
+		})
+		return n
+	})
+}
+
+// last is the last class of the set; the only other one, if there is another, is the one
+// before it.
+func (g *lovaszGroup[T]) last() int { return g.classes[len(g.classes)-1] }
+
+// walk returns the sum over the classes of Σ m·(J_i − J_{i−1}), times the scale, and stores
+// the increments of J, times the scale.
+func (g *lovaszGroup[T]) walk(order []radixsort.Item[T]) float64 {
+	const part = 1 << 13 // for any number of goroutines the same, as the sum depends on it
+	parts := (len(order) + part - 1) / part
+	items := func(i int) []radixsort.Item[T] { return order[i*part : min((i+1)*part, len(order))] }
+	inside := make([]int, parts+1) // how many items before a part are of the last class
+	parallel.Each(parts, func(i int) {
+		n := uint32(0)
+		for _, it := range items(i) {
+			n += it.At & 1
+		}
+		inside[i+1] = int(n)
+	})
+	for i := range parts {
+		inside[i+1] += inside[i]
 	}
 	sums := make([]float64, parts)
 	parallel.Each(parts, func(i int) {
-		for k, class := range classes {
-			own, g := float64(inside[i*len(classes)+k]), float64(count[class])
-			others := float64(i*lovaszPart) - own
-			sum := 0.0
-			for j, it := range order[i*lovaszPart : min((i+1)*lovaszPart, len(order))] {
-				var d float64
-				switch {
-				case int(label[it.At]) == class:
-					own++
-					d = 1 / (g + others)
-				case g == 0:
-					if others++; i == 0 && j == 0 {
-						d = 1
-					}
-				default:
-					others++
-					d = (g - own) / ((g + others) * (g + others - 1))
-				}
-				sum += float64(float64(it.Value) * d)
-				if wanted {
-					increments[it.At] += T(d*scale) + 0*it.Value // a NaN stays one
-				}
-			}
-			sums[i] += float64(scale * sum)
+		last := float64(inside[i])
+		other := float64(i*part) - last
+		if len(g.classes) == 2 {
+			sums[i] = g.walkTwo(items(i), last, other)
+		} else {
+			sums[i] = g.walkOne(items(i), last, other)
 		}
 	})
 	value := 0.0
 	for _, s := range sums {
 		value += s
 	}
-	return value
+	return value * g.scale
+}
+
+// increment stores the increment of J at a voxel and returns its product with the error.
+func (g *lovaszGroup[T]) increment(it radixsort.Item[T], d float64) float64 {
+	if g.increments != nil {
+		g.increments[it.At>>1] = T(d * g.scale)
+		if g.hinge { // whose gradient is the increment alone
+			g.increments[it.At>>1] += 0 * it.Value // a NaN stays one
+		}
+	}
+	return float64(float64(it.Value) * d)
+}
+
+// walkOne walks over items of one class, own, and of others, of which so many are before.
+func (g *lovaszGroup[T]) walkOne(items []radixsort.Item[T], own, others float64) (sum float64) {
+	all := float64(g.count[g.last()])
+	if all == 0 { // the first voxel alone has an increment
+		if others > 0 {
+			return 0
+		}
+		return g.increment(items[0], 1)
+	}
+	for _, it := range items {
+		var d float64
+		if it.At&1 == 1 {
+			own++
+			d = 1 / (all + others)
+		} else {
+			others++
+			d = (all - own) / ((all + others) * (all + others - 1))
+		}
+		sum += g.increment(it, d)
+	}
+	return sum
+}
+
+// walkTwo walks over items of two classes, which have an increment in both.
+func (g *lovaszGroup[T]) walkTwo(items []radixsort.Item[T], last, other float64) (sum float64) {
+	all := [2]float64{float64(g.count[g.classes[0]]), float64(g.count[g.classes[1]])}
+	seen := [2]float64{other, last}
+	if all[0] == 0 || all[1] == 0 { // every voxel is of the one that is present
+		for i, it := range items {
+			d := 1 / (all[0] + all[1])
+			if i == 0 && last+other == 0 {
+				d++
+			}
+			sum += g.increment(it, d)
+		}
+		return sum
+	}
+	for _, it := range items {
+		own := it.At & 1
+		union := all[own] + seen[own^1] // with the voxel's own class
+		seen[own]++
+		next := all[own^1] + seen[own] // with the other class
+		// 1/union of its own class, and what the other one lacks over next·(next−1).
+		both := float64(next * (next - 1))
+		d := (both + float64((all[own^1]-seen[own^1])*union)) / float64(union*both)
+		sum += g.increment(it, d)
+	}
+	return sum
 }

@@ -1,11 +1,18 @@
 package afl
 
 import (
+	"bytes"
 	"math"
+	"math/bits"
+	"runtime"
+	"sync"
+	"unsafe"
 
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/cpu/kernel"
+	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/selection"
 )
@@ -49,44 +56,78 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 	if !(l.K > 0 && l.K <= 100) {
 		return nil, refuse("K", l.K, "a number above 0 up to 100")
 	}
+	if c.batch.C >= kernel.NoClass {
+		return nil, refuse("channels of logits", c.batch.C, "at most %d", kernel.NoClass-1)
+	}
+	if all := c.batch.N * c.batch.V; all > math.MaxInt32 {
+		return nil, refuse("voxels of logits", all, "at most %d", math.MaxInt32)
+	}
 	ce := NewCrossEntropy()
 	ce.Options, ce.LabelSmoothing = l.Options, l.LabelSmoothing
 	ce.Reduction = ReduceNone
-	// The gradient of every element, most of which is then cleared.
-	e, err := eval(ce, logits, target, grad, opts)
+	described, err := ce.plan(c.input)
 	if err != nil {
 		return nil, err
 	}
-	n := c.batch.N * c.batch.V
-	if l.ValidOnly && l.IgnoreIndex.Set {
-		if n, err = c.markIgnored(e.Data()); err != nil {
-			return nil, err
-		}
+	s := topkSum{hostCall: c, ce: ce, described: described}
+	if logits.Dtype() == tensor.Float64 {
+		value, _, err := evalTopK[float64](&s, l)
+		return value, err
 	}
-	if n == 0 {
-		return plan.FromNumber(0), nil // and the gradient is 0
-	}
-	m := max(1, int(math.Floor(float64(n)*l.K/100)))
-	var sum float64
-	var taken []uint64
-	switch data := e.Data().(type) {
-	case []float32:
-		taken, sum = selection.Largest(data, m)
-	case []float64:
-		taken, sum = selection.Largest(data, m)
-	}
-	if math.IsInf(sum, 1) && logits.Dtype() == tensor.Float32 {
+	value, overflow, err := evalTopK[float32](&s, l)
+	if overflow && err == nil {
 		return l.evalWide(logits, target, grad, opts)
 	}
-	if grad != nil {
-		switch g := grad.Data().(type) {
-		case []float32:
-			scaleTaken(g, taken, c.batch.C, c.batch.V, 1/float32(m))
-		case []float64:
-			scaleTaken(g, taken, c.batch.C, c.batch.V, 1/float64(m))
+	return value, err
+}
+
+// topkSum is an evaluation.
+type topkSum struct {
+	*hostCall
+	ce        CrossEntropy // un-reduced
+	described *plan.Loss
+}
+
+// evalTopK evaluates the loss. The voxels are selected by their elements, or by what
+// decreases with them; then the cross-entropy is that of the selected alone. It gives up, with
+// overflow, if one of them is beyond the range of T.
+func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy) (value *tensor.Dense, overflow bool, err error) {
+	all := s.batch.N * s.batch.V
+	m := topkMemory[T]()
+	defer m.release()
+	m.class = grown(m.class, all)
+	if err := s.kernels.ClassBytes(m.class, &s.batch); err != nil {
+		return nil, false, public(err)
+	}
+	valid, n := all, all
+	if l.IgnoreIndex.Set {
+		valid -= bytes.Count(m.class, []byte{kernel.NoClass})
+		if l.ValidOnly {
+			n = valid
 		}
 	}
-	return plan.FromNumber(sum / float64(m)), nil
+	if s.grad != nil {
+		g := s.grad.Data().([]T)
+		eachPart(len(g), func(lo, hi int) { clear(g[lo:hi]) })
+	}
+	if n == 0 {
+		return plan.FromNumber(0), false, nil
+	}
+	count := max(1, int(math.Floor(float64(n)*l.K/100)))
+	// Ignored voxels, whose elements are 0, may be left out even where they count.
+	selected := min(count, valid)
+	score, err := newTopkScore(s, m)
+	if err != nil {
+		return nil, false, err
+	}
+	taken := m.selectLargest(score, selected, valid)
+	for _, at := range taken {
+		if math.IsInf(float64(score.of(int(at))), 1) {
+			return nil, true, nil
+		}
+	}
+	v, err := m.crossEntropy(s, taken, 1/float64(count))
+	return plan.FromNumber(v), false, err
 }
 
 // evalWide evaluates the loss of float32 logits in float64, which holds elements that
@@ -107,47 +148,218 @@ func (l TopKCrossEntropy) evalWide(logits, target, grad *tensor.Dense, opts []Ev
 	return value, err
 }
 
-// markIgnored sets the elements of ignored voxels to −1, less than any other, and returns
-// the number of the others.
-func (c *hostCall) markIgnored(e any) (valid int, err error) {
-	sums, err := c.pass(cpu.Visit{NoLogits: true, Sums: 1, Do: func(t *cpu.Tile, sums []float64) error {
-		at := t.Sample*c.batch.V + t.Lo
-		for i, y := range t.Class {
-			if y >= 0 {
-				sums[0]++
-			} else {
-				cpu.StoreFloats(e, at+i, []float64{-1})
-			}
-		}
-		return nil
-	}})
-	if err != nil {
-		return 0, err
-	}
-	return int(total(sums, 1)[0]), nil
+// topkScore is a number of each voxel that increases with its cross-entropy: the element, or
+// for two channels without weights the logit of the other class minus that of its own, which
+// takes no exponential.
+type topkScore[T float32 | float64] struct {
+	class    []uint8 // the ignored are left out
+	voxels   int     // of a sample
+	elements []T
+	logits   []T // in place of elements
+	kernels  cpu.Backend
 }
 
-// scaleTaken multiplies the gradient at the voxels that are taken, a bit set over the
-// voxels of all samples, and clears it elsewhere.
-func scaleTaken[T float32 | float64](grad []T, taken []uint64, channels, voxels int, scale T) {
-	for row := range len(grad) / voxels {
-		g := grad[row*voxels:][:voxels]
-		first := row / channels * voxels // in the bit set
-		eachPart(voxels, func(lo, hi int) {
-			for i := lo; i < hi; {
-				at := first + i
-				word := taken[at/64] >> (at % 64)
-				n := min(64-at%64, hi-i)
-				if word == 0 {
-					clear(g[i : i+n])
-				} else {
-					factor := [2]T{0, scale}
-					for j := range g[i : i+n] {
-						g[i+j] *= factor[word>>j&1]
-					}
-				}
-				i += n
-			}
-		})
+func newTopkScore[T float32 | float64](s *topkSum, m *topkScratch[T]) (*topkScore[T], error) {
+	score := &topkScore[T]{class: m.class, voxels: s.batch.V, kernels: s.kernels}
+	focal := s.described.Focal
+	if s.batch.C == 2 && s.batch.VoxelWeight == nil && focal.Smoothing == 0 &&
+		focal.Pos[0] == 1 && focal.Pos[1] == 1 && focal.First == 0 && unsafe.Sizeof(T(0)) == 4 {
+		score.logits = s.batch.Logits.Data().([]T)
+		return score, nil
 	}
+	m.elements = grown(m.elements, len(m.class))
+	e := tensor.New(tensor.WithShape(s.batch.N, s.batch.V), tensor.WithBacking(m.elements))
+	p := s.described.Plan(&s.batch, nil)
+	if _, err := s.kernels.Gradient(&s.batch, p, &plan.Output{Elements: e}); err != nil {
+		return nil, public(err)
+	}
+	score.elements = m.elements
+	return score, nil
+}
+
+// of returns the score of a voxel.
+func (s *topkScore[T]) of(at int) T {
+	if s.elements != nil {
+		return s.elements[at]
+	}
+	sample, i := at/s.voxels, at%s.voxels
+	x := s.logits[2*sample*s.voxels:][:2*s.voxels]
+	if s.class[at] == 1 {
+		return x[i] - x[s.voxels+i]
+	}
+	return x[s.voxels+i] - x[i]
+}
+
+// candidates stores the voxels [lo,hi) whose score is not below a bound, and returns how
+// many.
+func (s *topkScore[T]) candidates(lo, hi int, bound T, dst []selection.Item[T]) (n int) {
+	if s.elements != nil {
+		class := s.class[lo:hi]
+		for i, e := range s.elements[lo:hi] {
+			dst[n] = selection.Item[T]{Value: e, At: uint32(lo + i)} // in any case, which takes no branch at random
+			if class[i] != kernel.NoClass && !(e < bound) {
+				n++
+			}
+		}
+		return n
+	}
+	var words [64]uint64
+	for lo < hi {
+		sample, i := lo/s.voxels, lo%s.voxels
+		width := min(hi-lo, s.voxels-i, 64*len(words))
+		x := any(s.logits).([]float32)[2*sample*s.voxels:]
+		s.kernels.PackMargins(words[:], x[i:][:width], x[s.voxels+i:][:width], s.class[lo:][:width], -float32(bound))
+		for w, word := range words[:(width+63)/64] {
+			for ; word != 0; word &= word - 1 {
+				at := lo + 64*w + bits.TrailingZeros64(word)
+				dst[n] = selection.Item[T]{Value: s.of(at), At: uint32(at)}
+				n++
+			}
+		}
+		lo += width
+	}
+	return n
+}
+
+// bound returns a number that most likely a share of the voxels reach, and not many more.
+func (s *topkScore[T]) bound(share float64) T {
+	const samples = 2048
+	step := len(s.class) / samples
+	if step < 8 {
+		return T(math.Inf(-1))
+	}
+	sample := make([]T, 0, samples)
+	for i := range samples {
+		// Not at equal distances, which may be those of a pattern.
+		at := i*step + int(uint32(i)*0x9e3779b1>>8)%step
+		if s.class[at] != kernel.NoClass {
+			sample = append(sample, s.of(at))
+		}
+	}
+	return selection.Bound(sample, share)
+}
+
+// topkScratch is the memory of an evaluation, which another uses again.
+type topkScratch[T float32 | float64] struct {
+	class        []uint8
+	elements     []T
+	selector     selection.Selector[T]
+	logits, grad []T // of the selected voxels
+	selected     []uint8
+	weight32     []float32
+	weight64     []float64
+	pool         *sync.Pool
+}
+
+var topkPools [2]sync.Pool
+
+func topkMemory[T float32 | float64]() *topkScratch[T] {
+	pool := &topkPools[unsafe.Sizeof(T(0))/8]
+	if m, ok := pool.Get().(*topkScratch[T]); ok {
+		return m
+	}
+	return &topkScratch[T]{pool: pool}
+}
+
+func (m *topkScratch[T]) release() { m.pool.Put(m) }
+
+// selectLargest returns the voxels of the n largest scores, in ascending order. Among equal
+// ones it takes the first. There are valid voxels that are not left out.
+func (m *topkScratch[T]) selectLargest(s *topkScore[T], n, valid int) []uint32 {
+	if n == 0 {
+		return nil
+	}
+	all := len(s.class)
+	size := max(all/(4*runtime.GOMAXPROCS(0)), 1<<13)
+	bound := s.bound(float64(n) / float64(valid))
+	for {
+		taken := m.selector.Largest(n, (all+size-1)/size, size, func(part int, dst []selection.Item[T]) int {
+			return s.candidates(part*size, min((part+1)*size, all), bound, dst)
+		})
+		if taken != nil {
+			return taken
+		}
+		bound = T(math.Inf(-1)) // too few reached it
+	}
+}
+
+// crossEntropy returns the sum of the cross-entropy of some voxels, times scale, and stores
+// the gradient at them.
+func (m *topkScratch[T]) crossEntropy(s *topkSum, taken []uint32, scale float64) (float64, error) {
+	if len(taken) == 0 {
+		return 0, nil
+	}
+	n, c, voxels := len(taken), s.batch.C, s.batch.V
+	m.logits, m.selected = grown(m.logits, c*n), grown(m.selected, n)
+	batch := plan.Batch{N: 1, C: c, V: n, Space: [3]int{1, 1, n},
+		Logits: tensor.New(tensor.WithShape(1, c, n), tensor.WithBacking(m.logits)),
+		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, n), tensor.WithBacking(m.selected)), Argument: "target"}}
+	x := s.batch.Logits.Data().([]T)
+	const part = 1 << 12
+	eachTaken := func(f func(lo int, taken []uint32)) {
+		parallel.Each((n+part-1)/part, func(i int) { f(i*part, taken[i*part:min((i+1)*part, n)]) })
+	}
+	// row returns where channel 0 of a voxel is.
+	row := func(at uint32) int {
+		sample := int(at) / voxels
+		return int(at) + sample*(c-1)*voxels
+	}
+	eachTaken(func(lo int, taken []uint32) {
+		for i, at := range taken {
+			m.selected[lo+i] = m.class[at]
+		}
+		for ch := range c {
+			dst := m.logits[ch*n+lo:][:len(taken)]
+			for i, at := range taken {
+				dst[i] = x[row(at)+ch*voxels]
+			}
+		}
+	})
+	if s.batch.VoxelWeight != nil {
+		batch.VoxelWeight = m.gatherWeights(s.batch.VoxelWeight, taken)
+	}
+	focal := *s.described.Focal
+	focal.Scale = scale
+	p := (&plan.Loss{Focal: &focal}).Plan(&batch, nil)
+	if s.grad == nil {
+		sums, err := s.kernels.Reduce(&batch, p, nil, nil)
+		if err != nil {
+			return 0, public(err)
+		}
+		return scale * sums.Pointwise, nil
+	}
+	m.grad = grown(m.grad, c*n)
+	p.Pointwise.Scale *= s.cfg.GradScale // not in the sums
+	sums, err := s.kernels.Gradient(&batch, p, &plan.Output{Grad: tensor.New(tensor.WithShape(1, c, n), tensor.WithBacking(m.grad))})
+	if err != nil {
+		return 0, public(err)
+	}
+	g := s.grad.Data().([]T)
+	eachTaken(func(lo int, taken []uint32) {
+		for ch := range c {
+			for i, d := range m.grad[ch*n+lo:][:len(taken)] {
+				g[row(taken[i])+ch*voxels] = d
+			}
+		}
+	})
+	return scale * sums.Pointwise, nil
+}
+
+// gatherWeights returns the weights of some voxels.
+func (m *topkScratch[T]) gatherWeights(w *tensor.Dense, taken []uint32) *tensor.Dense {
+	shape := tensor.WithShape(1, len(taken))
+	if from, ok := w.Data().([]float32); ok {
+		m.weight32 = gathered(m.weight32, from, taken)
+		return tensor.New(shape, tensor.WithBacking(m.weight32))
+	}
+	m.weight64 = gathered(m.weight64, w.Data().([]float64), taken)
+	return tensor.New(shape, tensor.WithBacking(m.weight64))
+}
+
+func gathered[T any](dst, from []T, at []uint32) []T {
+	dst = grown(dst, len(at))
+	for i, a := range at {
+		dst[i] = from[a]
+	}
+	return dst
 }

@@ -99,6 +99,9 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	if l.Symmetric {
 		gamma[1], exponent[0] = l.Gamma, 1-l.Gamma
 	}
+	if pair || activation == plan.Softmax {
+		return l.evalBinary(c, weight, gamma, exponent)
+	}
 	const valid, focal, overlap = 0, 1, 2 // sums: voxels, F, and three of each class
 	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Scratch: 1, Sums: 2 + 2*errorSums}
 	// suppress returns q^gamma of the class of each voxel.
@@ -136,12 +139,8 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	ratios := make([]errorRatio, 2*n) // by sample and class
 	for s := range n {
 		for k := range 2 {
-			r := errorRatio{hit: 1, fp: 1 - l.Delta, fn: l.Delta}
-			r.evaluate(sums[s*v.Sums+overlap+k*errorSums:], l.Smooth, l.Smooth)
-			f, slope := powerOrZero(r.f, exponent[k])
-			share := (1 - l.Lambda) / float64(2*n)
-			value += float64(share * f)
-			r.scale = share * slope
+			f, r := l.ratio(sums[s*v.Sums+overlap+k*errorSums:], n, exponent[k])
+			value += f
 			ratios[2*s+k] = r
 		}
 	}
@@ -169,6 +168,55 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	}
 	if _, err := c.pass(v); err != nil {
 		return nil, err
+	}
+	return plan.FromNumber(value), nil
+}
+
+// ratio returns the part of R of a class of one of n samples, from the sums of its errors.
+func (l UnifiedFocal) ratio(sums []float64, n int, exponent float64) (value float64, r errorRatio) {
+	r = errorRatio{hit: 1, fp: 1 - l.Delta, fn: l.Delta}
+	r.evaluate(sums, l.Smooth, l.Smooth)
+	f, slope := powerOrZero(r.f, exponent)
+	share := (1 - l.Lambda) / float64(2*n)
+	r.scale = share * slope
+	return float64(share * f), r
+}
+
+// evalBinary evaluates the loss where the probabilities of both classes add up to 1.
+func (l UnifiedFocal) evalBinary(c *hostCall, weight, gamma, exponent [2]float64) (*tensor.Dense, error) {
+	pass := cpu.Binary{Batch: &c.batch, Factor: weight, Gamma: gamma}
+	voxels, err := c.validVoxels()
+	if err != nil {
+		return nil, err
+	}
+	sums, err := c.kernels.Binary(&pass)
+	if err != nil {
+		return nil, public(err)
+	}
+	elements, value := 0.0, 0.0
+	pass.Slope = make([][2]float64, len(sums))
+	for i, s := range sums {
+		elements += s.Elements
+		f, lesion := l.ratio([]float64{s.TP, s.FP, s.FN}, len(sums), exponent[1])
+		value += f
+		// What is wrong of one class is wrong of the other.
+		f, background := l.ratio([]float64{s.TN, s.FN, s.FP}, len(sums), exponent[0])
+		value += f
+		for y := range pass.Slope[i] {
+			pass.Slope[i][y] = lesion.slope(float64(y)) - background.slope(float64(1-y))
+		}
+	}
+	value += float64(l.Lambda*elements) / voxels
+	if c.grad != nil {
+		pass.Scale, pass.Grad = l.Lambda/voxels*c.cfg.GradScale, c.grad
+		for i := range pass.Slope {
+			for y := range pass.Slope[i] {
+				pass.Slope[i][y] *= c.cfg.GradScale
+			}
+		}
+		if _, err := c.kernels.Binary(&pass); err != nil {
+			return nil, public(err)
+		}
 	}
 	return plan.FromNumber(value), nil
 }

@@ -2,10 +2,21 @@
 
 package cuda
 
-// #include "driver.h"
+// #include "kernels/arguments.h"
 import "C"
 
-import "unsafe"
+import (
+	"embed"
+	"unsafe"
+
+	"github.com/x/afl/cuda/kernels"
+)
+
+// The go command notices changed headers only in the package's own folder and among
+// embedded files.
+//
+//go:embed kernels/arguments.h kernels/threads.h
+var _ embed.FS
 
 // arguments is the one parameter of every kernel.
 type arguments = C.AflArguments
@@ -28,7 +39,7 @@ func devicePointer(address uintptr) unsafe.Pointer {
 // launch enqueues a kernel. The arguments are copied; the memory they point to is
 // accessed when the kernel runs.
 func (e *Engine) launch(kernel string, blocks int, a *C.AflArguments) error {
-	return e.run(kernel, blocks, unsafe.Pointer(a))
+	return e.run(kernels.Modules(), kernel, blocks, unsafe.Pointer(a))
 }
 
 // status has the layout of AflStatus, and the constants equal C's: an index other than 0

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/cuda/internal/emulator"
+	"github.com/x/afl/internal/cuda/emulator"
 )
 
 // The emulator aborts the process if a kernel writes outside its memory, so this test runs

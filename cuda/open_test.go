@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/x/afl/cuda/internal/emulator"
-	"github.com/x/afl/cuda/internal/library"
+	"github.com/x/afl/internal/cuda/emulator"
+	"github.com/x/afl/internal/cuda/library"
 )
 
 // emulate replaces the driver by the emulator for a test, which fails if it leaves

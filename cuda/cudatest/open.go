@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/x/afl/cuda"
-	"github.com/x/afl/cuda/internal/emulator"
-	"github.com/x/afl/cuda/internal/library"
+	"github.com/x/afl/internal/cuda/emulator"
+	"github.com/x/afl/internal/cuda/library"
 )
 
 // OpenEmulated returns an engine on an emulated GPU and closes it when the test ends. The

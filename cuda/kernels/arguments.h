@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "threads.h"
+
 #ifdef __cplusplus
 #define AFL_ON_BOTH static constexpr // callable on the host and on the GPU
 #else
@@ -40,8 +42,6 @@ enum AflSmoothness { AFL_SMOOTHNESS_WHOLE_IMAGE, AFL_SMOOTHNESS_BOUNDARY };
 
 enum AflOverlap { AFL_OVERLAP_NONE, AFL_OVERLAP_DICE, AFL_OVERLAP_GENERALIZED_DICE, AFL_OVERLAP_TVERSKY };
 enum AflWeighting { AFL_WEIGHT_SQUARE, AFL_WEIGHT_SIMPLE, AFL_WEIGHT_UNIFORM };
-
-enum { AFL_THREADS = 256 }; // per block
 
 // Constants of a channel; zeros for channels that take no part.
 typedef struct AflChannel {
@@ -125,7 +125,8 @@ typedef struct AflArguments {
 	void *elements;                  // the un-reduced pointwise loss, of the logits' type. The reduce pass does not
 	                                 // write it; there a non-null pointer requests Offset
 	const void *upstream;            // its upstream gradient, of the logits' type; null: all ones
-	void *grad;                      // ∂L/∂logits, of the logits' type
+	void *grad;                      // grad_scale·∂L/∂logits, of the logits' type
+	double grad_scale;               // positive
 	double *stats;                   // label statistics, see afl_stats_doubles
 	AflStatus *verdict;              // the first rejected element, if any
 	int32_t last;                    // 1: the evaluation's last launch, which writes the verdict and resets status
@@ -173,7 +174,7 @@ AFL_ON_BOTH int64_t afl_partials_width(int64_t channels, int64_t masks) {
 }
 
 // Scratch memory of a block of the general passes: a table of the channels' constants.
-enum { AFL_GENERAL_CONSTANTS = 11 }; // doubles
+enum { AFL_GENERAL_CONSTANTS = 12 }; // doubles
 AFL_ON_BOTH int64_t afl_scratch_doubles(int64_t channels) { return AFL_GENERAL_CONSTANTS * channels; }
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef AFL_CONSTANTS_H
 #define AFL_CONSTANTS_H
 
+#include "arguments.h"
 #include "device.h"
 
 AFL_KERNEL(afl_constants, 4) {

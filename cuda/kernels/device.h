@@ -5,15 +5,17 @@
 #ifndef AFL_DEVICE_H
 #define AFL_DEVICE_H
 
-#include "arguments.h"
+#include <stdint.h>
+
+#include "threads.h"
 
 #if defined(__CUDA__) && defined(__NVPTX__) || defined(__CUDA__) && !defined(__CUDA_ARCH__)
 
-// AFL_KERNEL(name, blocks) { ... } defines a kernel with the single parameter a.
-// `blocks` is the number of blocks that must fit on a multiprocessor, which limits
-// the registers of a thread to 65536/256/blocks.
-#define AFL_KERNEL(name, blocks) \
-	extern "C" __attribute__((global)) __attribute__((launch_bounds(AFL_THREADS, blocks))) void name(const AflArguments a)
+// AFL_KERNEL_OF(type, name, blocks) { ... } defines a kernel with the single parameter a,
+// a struct of the given type. `blocks` is the number of blocks that must fit on a
+// multiprocessor, which limits the registers of a thread to 65536/256/blocks.
+#define AFL_KERNEL_OF(type, name, blocks) \
+	extern "C" __attribute__((global)) __attribute__((launch_bounds(AFL_THREADS, blocks))) void name(const type a)
 // Inlined: passing the address of a kernel parameter or of a register to a function
 // would force a copy in local memory.
 #define AFL_DEVICE __attribute__((device, always_inline)) inline
@@ -63,6 +65,9 @@ AFL_DEVICE float log2_fast(float x) { return __nvvm_lg2_approx_ftz_f(x); }
 #else
 #include "emulator.h"
 #endif
+
+// A kernel of the losses.
+#define AFL_KERNEL(name, blocks) AFL_KERNEL_OF(AflArguments, name, blocks)
 
 namespace afl {
 

@@ -21,10 +21,11 @@
 
 // The kernel takes its parameter by reference: copying it to 256 stacks would cost
 // more than a small kernel. It is read-only on the GPU too.
-#define AFL_KERNEL(name, blocks)                                \
-	static void name(const AflArguments &a);                    \
-	static const ::emulator::Kernel emulated_##name(#name, name); \
-	static void name([[maybe_unused]] const AflArguments &a)
+#define AFL_KERNEL_OF(type, name, blocks)                                                           \
+	static void name(const type &a);                                                                \
+	static void emulated_call_##name(const void *a) { name(*(const type *)a); }                     \
+	static const ::emulator::Kernel emulated_##name(#name, emulated_call_##name, sizeof(type));     \
+	static void name([[maybe_unused]] const type &a)
 #define AFL_DEVICE static inline
 #define AFL_MEMBER inline
 #define AFL_OUT_OF_LINE [[maybe_unused]] static __attribute__((noinline))
@@ -36,15 +37,21 @@ extern "C" unsigned char __start_afl_shared[] __attribute__((weak)), __stop_afl_
 
 namespace emulator {
 
-typedef void (*Function)(const AflArguments &);
+typedef void (*Function)(const void *arguments);
 
-inline std::map<std::string, Function> &kernels() {
-	static std::map<std::string, Function> all;
+struct Entry {
+	Function function;
+	size_t bytes; // of the arguments
+};
+
+// Static, as a process may load several libraries of kernels.
+static inline std::map<std::string, Entry> &kernels() {
+	static std::map<std::string, Entry> all;
 	return all;
 }
 
 struct Kernel {
-	Kernel(const char *name, Function f) { kernels()[name] = f; }
+	Kernel(const char *name, Function f, size_t bytes) { kernels()[name] = Entry{f, bytes}; }
 };
 
 enum : uint32_t { warp = 32, warps = AFL_THREADS / warp, stack_bytes = 128 << 10 };
@@ -162,7 +169,7 @@ struct Machine {
 	int left;                            // unfinished threads
 	uint32_t thread, block, blocks;
 	Function kernel;
-	const AflArguments *arguments;
+	const void *arguments;
 	char failure[512];
 	uint64_t seed = 0x9e3779b97f4a7c15; // of the orders, which differ from launch to launch
 
@@ -174,7 +181,7 @@ struct Machine {
 	}
 };
 
-inline Machine &machine() {
+static inline Machine &machine() {
 	static Machine m;
 	return m;
 }
@@ -193,7 +200,7 @@ inline void resume() {
 }
 
 inline void fiber() {
-	M.kernel(*M.arguments);
+	M.kernel(M.arguments);
 	M.finished[M.thread] = true;
 	M.left--;
 	resume();
@@ -305,7 +312,7 @@ inline void mark_stacks(bool check) {
 
 // launch runs a kernel and returns null, or an error message that is valid until the
 // next failure.
-inline const char *launch(const char *name, uint32_t blocks, const AflArguments *a) {
+inline const char *launch(const char *name, uint32_t blocks, const void *a) {
 	auto found = kernels().find(name);
 	if (found == kernels().end())
 		return "no such kernel";
@@ -316,7 +323,7 @@ inline const char *launch(const char *name, uint32_t blocks, const AflArguments 
 			return "no memory for the stacks";
 		mark_stacks(false);
 	}
-	M.kernel = found->second;
+	M.kernel = found->second.function;
 	M.arguments = a;
 	M.blocks = blocks;
 	// A step coprime to the number of blocks reaches every block.

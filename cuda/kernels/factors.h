@@ -3,6 +3,7 @@
 #ifndef AFL_FACTORS_H
 #define AFL_FACTORS_H
 
+#include "arguments.h"
 #include "device.h"
 
 namespace afl {

@@ -25,11 +25,9 @@ package kernels
 
 import (
 	"embed"
-	"fmt"
-	"path"
-	"regexp"
-	"strings"
 	"sync"
+
+	"github.com/x/afl/internal/cuda/kernel"
 )
 
 //go:generate ./generate.sh
@@ -37,51 +35,5 @@ import (
 //go:embed *.ptx
 var files embed.FS
 
-// Module is a set of kernels that are loaded together.
-type Module struct {
-	Name    string
-	PTX     []byte   // assembly text
-	Kernels []string // names of its kernels
-}
-
-var entry = regexp.MustCompile(`\.entry (\w+)\(`)
-
-// Modules returns all modules, sorted by name.
-var Modules = sync.OnceValue(func() []*Module {
-	names, err := files.ReadDir(".")
-	if err != nil {
-		panic(err) // the folder is embedded
-	}
-	var all []*Module
-	for _, f := range names {
-		ptx, err := files.ReadFile(f.Name())
-		if err != nil {
-			panic(err)
-		}
-		m := &Module{Name: strings.TrimSuffix(f.Name(), path.Ext(f.Name())), PTX: ptx}
-		for _, found := range entry.FindAllSubmatch(ptx, -1) {
-			m.Kernels = append(m.Kernels, string(found[1]))
-		}
-		all = append(all, m)
-	}
-	return all
-})
-
-// ModuleOf returns the module that contains a kernel.
-func ModuleOf(kernel string) (*Module, error) {
-	if m := modules()[kernel]; m != nil {
-		return m, nil
-	}
-	return nil, fmt.Errorf("there is no kernel %q", kernel)
-}
-
-// modules maps kernels to their modules.
-var modules = sync.OnceValue(func() map[string]*Module {
-	by := map[string]*Module{}
-	for _, m := range Modules() {
-		for _, kernel := range m.Kernels {
-			by[kernel] = m
-		}
-	}
-	return by
-})
+// Modules holds all modules.
+var Modules = sync.OnceValue(func() *kernel.Set { return kernel.NewSet(files) })

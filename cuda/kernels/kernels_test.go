@@ -2,43 +2,18 @@ package kernels
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
-	"os"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// sources returns the names of the files that a module is compiled from, sorted.
-func sources(t *testing.T, m *Module) []string {
-	t.Helper()
-	names, err := filepath.Glob("*.h")
-	require.NoError(t, err)
-	require.NotEmpty(t, names)
-	names = append(slices.DeleteFunc(names, func(name string) bool { return name == "emulator.h" }), m.Name+".cu")
-	slices.Sort(names)
-	return names
-}
-
 func TestPTXIsThatOfTheSources(t *testing.T) {
-	for _, m := range Modules() {
-		h := sha256.New()
-		for _, name := range sources(t, m) {
-			f, err := os.Open(name)
-			require.NoError(t, err)
-			_, err = io.Copy(h, f)
-			require.NoError(t, err)
-			require.NoError(t, f.Close())
-		}
-		first, _, _ := bytes.Cut(m.PTX, []byte("\n"))
-		assert.Equal(t, "// SHA-256 of the sources: "+hex.EncodeToString(h.Sum(nil)), string(first),
-			"%s.ptx is out of date: run go generate in cuda/kernels", m.Name)
+	for _, m := range Modules().Modules() {
+		outdated, err := m.Outdated(".", ".")
+		require.NoError(t, err)
+		assert.False(t, outdated, "%s.ptx is out of date: run go generate in cuda/kernels", m.Name)
 	}
 }
 
@@ -57,25 +32,25 @@ func TestEveryKernelIsInOneModule(t *testing.T) {
 	for kind, suffix := range map[string]string{"float32": "f32", "float64": "f64", "float16": "f16", "bfloat16": "bf16"} {
 		want["general_"+kind] = []string{"afl_reduce_general_" + suffix, "afl_gradient_general_" + suffix}
 	}
-	assert.Len(t, Modules(), len(want))
-	for _, m := range Modules() {
+	assert.Len(t, Modules().Modules(), len(want))
+	for _, m := range Modules().Modules() {
 		assert.Contains(t, string(m.PTX), "\n.version 7.0\n")
 		assert.Contains(t, string(m.PTX), "\n.target sm_75\n")
 		assert.ElementsMatch(t, want[m.Name], m.Kernels, m.Name)
 		assert.Equal(t, len(m.Kernels), bytes.Count(m.PTX, []byte(".entry ")), m.Name)
 		for _, kernel := range m.Kernels {
-			found, err := ModuleOf(kernel)
+			found, err := Modules().ModuleOf(kernel)
 			require.NoError(t, err)
 			assert.Same(t, m, found)
 		}
 	}
-	_, err := ModuleOf("afl_nothing")
+	_, err := Modules().ModuleOf("afl_nothing")
 	assert.EqualError(t, err, `there is no kernel "afl_nothing"`)
 }
 
 // The bits of a sum must not depend on the order in which blocks run.
 func TestPTXHasNoFloatingPointAtomics(t *testing.T) {
-	for _, m := range Modules() {
+	for _, m := range Modules().Modules() {
 		found := regexp.MustCompile(`(?m)^.*\b(?:atom|red)\.\S+`).FindAll(m.PTX, -1)
 		assert.Equal(t, m.Name != "combine", len(found) > 0, "%s: an atomic determines the last block, which adds up the sums", m.Name)
 		for _, line := range found {

@@ -2,6 +2,7 @@
 #ifndef AFL_LABEL_H
 #define AFL_LABEL_H
 
+#include "arguments.h"
 #include "math64.h"
 
 namespace afl {

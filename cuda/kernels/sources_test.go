@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/x/afl/cuda/internal/emulator"
+	"github.com/x/afl/internal/cuda/emulator"
 )
 
 // TestSources compiles and runs the programs in testdata, which test parts of the kernels

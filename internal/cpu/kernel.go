@@ -37,6 +37,8 @@ type kernels struct {
 	pack func(dst []uint64, src []uint8, class uint8)
 	// packMap is [packMapGo].
 	packMap func(dst []uint64, src []float32) (hard bool)
+	// packMargins is [packMarginsGo].
+	packMargins func(above, below []uint64, x0, x1 []float32, limit float32)
 	// unpack is [unpackGo].
 	unpack func(dst []uint8, src []uint64)
 	// widen is [widenGo].
@@ -72,6 +74,8 @@ var plain = kernels{
 	widen:      widenGo,
 	sumMap:     sumMapGo,
 	magnitudes: magnitudesGo,
+
+	packMargins: packMarginsGo,
 
 	softMagnitudes: softMagnitudesGo,
 

@@ -143,6 +143,16 @@ func unpackBy(routine func(dst *uint8, src *uint64, words int)) func(dst []uint8
 	}
 }
 
+// packMarginsBy returns the kernel that calls a routine.
+func packMarginsBy(routine func(above, below *uint64, x0, x1, limit *float32, words int)) func(above, below []uint64, x0, x1 []float32, limit float32) {
+	return func(above, below []uint64, x0, x1 []float32, limit float32) {
+		if n := len(above); n > 0 {
+			_, _, _ = below[n-1], x0[64*n-1], x1[64*n-1]
+			routine(&above[0], &below[0], &x0[0], &x1[0], &limit, n)
+		}
+	}
+}
+
 // widenBy returns the kernel that calls a routine for a multiple of sumLanes64 values
 // and the plain kernel for the rest.
 func widenBy(routine func(dst *float64, src *float32, sums *float64, n int) uint32) func(dst []float64, src []float32, sums *[sumLanes64]float64) bool {
@@ -209,7 +219,7 @@ func rowKernelsBy[T real](table *[kernel.Rows]rowRoutine) rowKernels[T] {
 	for i, routine := range table {
 		r := kernel.Row(i)
 		targets, channels := 1, 1
-		if r >= kernel.RowDifference && r <= kernel.RowPairGrad {
+		if r > kernel.RowDifference && r <= kernel.RowPairGrad {
 			targets = 2
 			if r != kernel.RowPairClass { // has no constants and sums
 				channels = 2

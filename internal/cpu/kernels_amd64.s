@@ -56944,6 +56944,127 @@ word:
 	VZEROUPPER
 	RET
 
+// func packMarginsAVX2(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
+// Requires: AVX, MMX+
+TEXT ·packMarginsAVX2(SB), NOSPLIT, $0-48
+	MOVQ         above+0(FP), AX
+	MOVQ         below+8(FP), CX
+	MOVQ         x0+16(FP), DX
+	MOVQ         x1+24(FP), BX
+	MOVQ         words+40(FP), SI
+	MOVQ         limit+32(FP), DI
+	VBROADCASTSS (DI), Y0
+	VXORPS       Y1, Y1, Y1
+	VSUBPS       Y0, Y1, Y1
+	XORQ         DI, DI
+
+word:
+	XORQ       R8, R8
+	XORQ       R9, R9
+	PREFETCHT0 4096(DX)
+	PREFETCHT0 4096(BX)
+	VMOVUPS    (BX), Y2
+	VSUBPS     (DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	ORQ        R10, R9
+	PREFETCHT0 4128(DX)
+	PREFETCHT0 4128(BX)
+	VMOVUPS    32(BX), Y2
+	VSUBPS     32(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x08, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x08, R10
+	ORQ        R10, R9
+	PREFETCHT0 4160(DX)
+	PREFETCHT0 4160(BX)
+	VMOVUPS    64(BX), Y2
+	VSUBPS     64(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x10, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x10, R10
+	ORQ        R10, R9
+	PREFETCHT0 4192(DX)
+	PREFETCHT0 4192(BX)
+	VMOVUPS    96(BX), Y2
+	VSUBPS     96(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x18, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x18, R10
+	ORQ        R10, R9
+	PREFETCHT0 4224(DX)
+	PREFETCHT0 4224(BX)
+	VMOVUPS    128(BX), Y2
+	VSUBPS     128(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x20, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x20, R10
+	ORQ        R10, R9
+	PREFETCHT0 4256(DX)
+	PREFETCHT0 4256(BX)
+	VMOVUPS    160(BX), Y2
+	VSUBPS     160(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x28, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x28, R10
+	ORQ        R10, R9
+	PREFETCHT0 4288(DX)
+	PREFETCHT0 4288(BX)
+	VMOVUPS    192(BX), Y2
+	VSUBPS     192(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x30, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x30, R10
+	ORQ        R10, R9
+	PREFETCHT0 4320(DX)
+	PREFETCHT0 4320(BX)
+	VMOVUPS    224(BX), Y2
+	VSUBPS     224(DX), Y2, Y2
+	VCMPPS     $0x1e, Y0, Y2, Y3
+	VCMPPS     $0x1e, Y2, Y1, Y2
+	VMOVMSKPS  Y3, R10
+	SHLQ       $0x38, R10
+	ORQ        R10, R8
+	VMOVMSKPS  Y2, R10
+	SHLQ       $0x38, R10
+	ORQ        R10, R9
+	MOVQ       R8, (AX)(DI*8)
+	MOVQ       R9, (CX)(DI*8)
+	ADDQ       $0x00000100, DX
+	ADDQ       $0x00000100, BX
+	INCQ       DI
+	CMPQ       DI, SI
+	JL         word
+	VZEROUPPER
+	RET
+
 // func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 // Requires: AVX, AVX2
 TEXT ·widenAVX2(SB), NOSPLIT, $0-36
@@ -57202,8 +57323,8 @@ loop:
 TEXT ·rowClass32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         432(AX), DX
-	VPBROADCASTD 456(AX), Z0
+	MOVQ         480(AX), DX
+	VPBROADCASTD 504(AX), Z0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -57226,7 +57347,7 @@ loop:
 	VORPS          Y2, Y1, Y1
 	VPTEST         constants<>+1408(SB), Y1
 	JZ             flag1
-	ORQ            $0x01, 472(AX)
+	ORQ            $0x01, 520(AX)
 
 flag1:
 	VZEROUPPER
@@ -57238,7 +57359,7 @@ TEXT ·rowValid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         432(AX), BX
+	MOVQ         480(AX), BX
 	VBROADCASTSS constants<>+32(SB), Z0
 	XORQ         AX, AX
 
@@ -57299,12 +57420,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 472(AX)
+	ORQ         $0x01, 520(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 472(AX)
+	ORQ    $0x02, 520(AX)
 
 flag2:
 	VZEROUPPER
@@ -57352,12 +57473,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 472(AX)
+	ORQ         $0x01, 520(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 472(AX)
+	ORQ    $0x02, 520(AX)
 
 flag2:
 	VZEROUPPER
@@ -57368,7 +57489,7 @@ flag2:
 TEXT ·rowTotal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
 	MOVQ    (AX), CX
-	MOVQ    384(AX), DX
+	MOVQ    432(AX), DX
 	VMOVUPS 256(DX), Z0
 	XORQ    AX, AX
 
@@ -57391,7 +57512,7 @@ TEXT ·rowExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 360(AX), BX
+	MOVQ 408(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -57459,7 +57580,7 @@ TEXT ·rowScaledExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 360(AX), BX
+	MOVQ 408(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -57534,7 +57655,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 360(AX), CX
+	MOVQ 408(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -57629,12 +57750,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 336(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 384(AX), DI
+	MOVQ 408(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -57706,16 +57827,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R8
+	MOVQ    408(AX), R9
 	MOVQ    24(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    384(AX), R11
+	MOVQ    432(AX), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 320(R11), Z1
 	XORQ    AX, AX
@@ -57817,16 +57938,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R8
+	MOVQ    408(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    384(AX), R12
+	MOVQ    432(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -57970,16 +58091,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R8
+	MOVQ    408(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    384(AX), R12
+	MOVQ    432(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -58107,10 +58228,10 @@ noGradient:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowLargest32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
+	MOVQ 384(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -58146,11 +58267,11 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxExp32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 264(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -58221,7 +58342,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxSum32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 384(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -58308,9 +58429,9 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 264(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 384(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -58435,16 +58556,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
+	MOVQ    384(AX), R8
 	MOVQ    264(AX), R9
 	MOVQ    288(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    384(AX), R11
+	MOVQ    432(AX), R11
 	VMOVUPS (R11), Z0
 	XORQ    AX, AX
 
@@ -58514,16 +58635,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
+	MOVQ    384(AX), R8
 	MOVQ    264(AX), R9
 	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    384(AX), R12
+	MOVQ    432(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -58629,16 +58750,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
+	MOVQ    384(AX), R8
 	MOVQ    264(AX), R9
 	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    384(AX), R12
+	MOVQ    432(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
@@ -58744,7 +58865,7 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 288(AX), DX
 	MOVQ 312(AX), BX
 	XORQ AX, AX
@@ -58780,13 +58901,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPullback32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    264(AX), BX
 	MOVQ    288(AX), SI
 	MOVQ    312(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    336(AX), R9
-	MOVQ    384(AX), R10
+	MOVQ    384(AX), R9
+	MOVQ    432(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -58828,7 +58949,7 @@ loop:
 	VBROADCASTSS constants<>+64(SB), Z3
 	VFMADD231PS  Z1, Z3, Z0
 	VFMADD231PS  Z2, Z3, Z0
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Z3
 	VMOVUPS      64(R8)(CX*4), Z4
@@ -58854,7 +58975,7 @@ TEXT ·rowDifference32AVX512(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
+	MOVQ 384(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -58885,7 +59006,7 @@ loop:
 TEXT ·rowPairClass32AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), CX
-	MOVQ         432(AX), DX
+	MOVQ         480(AX), DX
 	VPBROADCASTB constants<>+64(SB), X0
 	VPBROADCASTB constants<>+32(SB), X1
 	VPBROADCASTB constants<>+1344(SB), X1
@@ -58927,8 +59048,8 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairPower32AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
-	MOVQ 336(AX), DX
+	MOVQ 456(AX), CX
+	MOVQ 384(AX), DX
 	XORQ AX, AX
 
 loop:
@@ -58941,8 +59062,8 @@ loop:
 	VMOVUPS           4160(DX)(AX*4), Z5
 	VADDPS            Z4, Z3, Z3
 	VADDPS            Z5, Z2, Z2
-	VMULPS.BCST       80(CX), Z3, Z3
-	VMULPS.BCST       80(CX), Z2, Z2
+	VMULPS.BCST       88(CX), Z3, Z3
+	VMULPS.BCST       88(CX), Z2, Z2
 	VBROADCASTSS      constants<>+96(SB), Z4
 	VMAXPS            Z3, Z4, Z3
 	VMAXPS            Z2, Z4, Z2
@@ -59034,17 +59155,17 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalZero32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    336(AX), DI
+	MOVQ    384(AX), DI
 	MOVQ    72(AX), R8
 	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
 	MOVQ    216(AX), R13
-	MOVQ    384(AX), R14
+	MOVQ    432(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -59074,10 +59195,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     96(DX), Z16
-	VBROADCASTSS     96(DX), Z17
-	VFMADD231PS.BCST 92(DX), Z14, Z16
-	VFMADD231PS.BCST 92(DX), Z15, Z17
+	VBROADCASTSS     104(DX), Z16
+	VBROADCASTSS     104(DX), Z17
+	VFMADD231PS.BCST 100(DX), Z14, Z16
+	VFMADD231PS.BCST 100(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -59110,8 +59231,8 @@ loop:
 	VADDPS           Z5, Z7, Z11
 	VFMADD231PS      Z2, Z10, Z0
 	VFMADD231PS      Z3, Z11, Z0
-	VMULPS.BCST      88(DX), Z2, Z2
-	VMULPS.BCST      88(DX), Z3, Z3
+	VMULPS.BCST      96(DX), Z2, Z2
+	VMULPS.BCST      96(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z10
@@ -59157,7 +59278,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -59169,7 +59290,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -59195,17 +59316,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalTwo32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    336(AX), DI
+	MOVQ    384(AX), DI
 	MOVQ    72(AX), R8
 	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
 	MOVQ    216(AX), R13
-	MOVQ    384(AX), R14
+	MOVQ    432(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -59235,10 +59356,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     96(DX), Z16
-	VBROADCASTSS     96(DX), Z17
-	VFMADD231PS.BCST 92(DX), Z14, Z16
-	VFMADD231PS.BCST 92(DX), Z15, Z17
+	VBROADCASTSS     104(DX), Z16
+	VBROADCASTSS     104(DX), Z17
+	VFMADD231PS.BCST 100(DX), Z14, Z16
+	VFMADD231PS.BCST 100(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -59279,8 +59400,8 @@ loop:
 	VADDPS           Z19, Z17, Z21
 	VFMADD231PS      Z2, Z20, Z0
 	VFMADD231PS      Z3, Z21, Z0
-	VMULPS.BCST      88(DX), Z2, Z2
-	VMULPS.BCST      88(DX), Z3, Z3
+	VMULPS.BCST      96(DX), Z2, Z2
+	VMULPS.BCST      96(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z20
@@ -59323,8 +59444,8 @@ noElements0:
 	VMULPS       Z3, Z7, Z3
 	VMULPS       Z14, Z2, Z2
 	VMULPS       Z15, Z3, Z3
-	VMULPS.BCST  76(DX), Z12, Z6
-	VMULPS.BCST  76(DX), Z13, Z7
+	VMULPS.BCST  84(DX), Z12, Z6
+	VMULPS.BCST  84(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PS  Z10, Z6, Z8
@@ -59338,7 +59459,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -59350,7 +59471,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -59376,17 +59497,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocal32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    336(AX), DI
+	MOVQ    384(AX), DI
 	MOVQ    72(AX), R8
 	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
 	MOVQ    216(AX), R13
-	MOVQ    384(AX), R14
+	MOVQ    432(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -59416,10 +59537,10 @@ loop:
 	VXORPS.BCST      constants<>+0(SB), Z5, Z11
 	VMOVUPS          2048(BX)(CX*4), Z14
 	VMOVUPS          2112(BX)(CX*4), Z15
-	VBROADCASTSS     96(DX), Z16
-	VBROADCASTSS     96(DX), Z17
-	VFMADD231PS.BCST 92(DX), Z14, Z16
-	VFMADD231PS.BCST 92(DX), Z15, Z17
+	VBROADCASTSS     104(DX), Z16
+	VBROADCASTSS     104(DX), Z17
+	VFMADD231PS.BCST 100(DX), Z14, Z16
+	VFMADD231PS.BCST 100(DX), Z15, Z17
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z16, K3
 	VCMPPS.BCST      $0x04, constants<>+64(SB), Z17, K4
 	VBROADCASTSS     constants<>+64(SB), Z14
@@ -59460,8 +59581,8 @@ loop:
 	VADDPS           Z19, Z17, Z21
 	VFMADD231PS      Z2, Z20, Z0
 	VFMADD231PS      Z3, Z21, Z0
-	VMULPS.BCST      88(DX), Z2, Z2
-	VMULPS.BCST      88(DX), Z3, Z3
+	VMULPS.BCST      96(DX), Z2, Z2
+	VMULPS.BCST      96(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*4), Z20
@@ -59504,8 +59625,8 @@ noElements0:
 	VMULPS       Z3, Z7, Z3
 	VMULPS       Z14, Z2, Z2
 	VMULPS       Z15, Z3, Z3
-	VMULPS.BCST  76(DX), Z12, Z6
-	VMULPS.BCST  76(DX), Z13, Z7
+	VMULPS.BCST  84(DX), Z12, Z6
+	VMULPS.BCST  84(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PS  Z10, Z6, Z8
@@ -59519,7 +59640,7 @@ noElements0:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Z6
 	VMOVUPS      64(R10)(CX*4), Z7
@@ -59531,7 +59652,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*4)
 	VMOVUPS Z3, 64(R10)(CX*4)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Z2
 	VMOVUPS 64(R11)(CX*4), Z3
@@ -59557,11 +59678,11 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairSums32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    120(AX), DX
 	MOVQ    96(AX), BX
-	MOVQ    336(AX), SI
-	MOVQ    384(AX), DI
+	MOVQ    384(AX), SI
+	MOVQ    432(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 448(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -59615,18 +59736,18 @@ loop:
 	VMULPS           Z7, Z9, Z13
 	VFMADD231PS      Z12, Z10, Z1
 	VFMADD231PS      Z13, Z11, Z1
-	VBROADCASTSS     120(CX), Z14
-	VBROADCASTSS     120(CX), Z15
-	VFMADD231PS.BCST 116(CX), Z8, Z14
-	VFMADD231PS.BCST 116(CX), Z9, Z15
+	VBROADCASTSS     128(CX), Z14
+	VBROADCASTSS     128(CX), Z15
+	VFMADD231PS.BCST 124(CX), Z8, Z14
+	VFMADD231PS.BCST 124(CX), Z9, Z15
 	VFMADD231PS      Z12, Z14, Z3
 	VFMADD231PS      Z13, Z15, Z3
 	VMULPS           Z6, Z10, Z6
 	VMULPS           Z7, Z11, Z7
-	VBROADCASTSS     120(CX), Z8
-	VBROADCASTSS     120(CX), Z9
-	VFMADD231PS.BCST 116(CX), Z10, Z8
-	VFMADD231PS.BCST 116(CX), Z11, Z9
+	VBROADCASTSS     128(CX), Z8
+	VBROADCASTSS     128(CX), Z9
+	VFMADD231PS.BCST 124(CX), Z10, Z8
+	VFMADD231PS.BCST 124(CX), Z11, Z9
 	VFMADD231PS      Z6, Z8, Z5
 	VFMADD231PS      Z7, Z9, Z5
 	ADDQ             $0x20, AX
@@ -59645,13 +59766,13 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairGrad32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    336(AX), DI
+	MOVQ    384(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    192(AX), R9
-	MOVQ    384(AX), R10
+	MOVQ    432(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -59676,12 +59797,12 @@ loop:
 	VBLENDMPS        Z6, Z8, K2, Z6
 	VMOVUPS          2048(BX)(CX*4), Z7
 	VMOVUPS          2112(BX)(CX*4), Z8
-	VBROADCASTSS     108(DX), Z9
-	VBROADCASTSS     108(DX), Z10
-	VFMADD231PS.BCST 104(DX), Z7, Z9
-	VFMADD231PS.BCST 104(DX), Z8, Z10
-	VFMADD231PS.BCST 112(DX), Z3, Z9
-	VFMADD231PS.BCST 112(DX), Z4, Z10
+	VBROADCASTSS     116(DX), Z9
+	VBROADCASTSS     116(DX), Z10
+	VFMADD231PS.BCST 112(DX), Z7, Z9
+	VFMADD231PS.BCST 112(DX), Z8, Z10
+	VFMADD231PS.BCST 120(DX), Z3, Z9
+	VFMADD231PS.BCST 120(DX), Z4, Z10
 	VMOVUPS          (BX)(CX*4), Z7
 	VMOVUPS          64(BX)(CX*4), Z8
 	VBROADCASTSS     44(DX), Z11
@@ -59703,7 +59824,7 @@ loop:
 	VFMADD231PS      Z2, Z3, Z0
 	VXORPS.BCST      constants<>+0(SB), Z1, Z3
 	VXORPS.BCST      constants<>+0(SB), Z2, Z4
-	CMPB             464(AX), $0x00
+	CMPB             512(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*4), Z5
 	VMOVUPS          64(R8)(CX*4), Z6
@@ -59715,7 +59836,7 @@ loop:
 store1:
 	VMOVUPS Z1, (R8)(CX*4)
 	VMOVUPS Z2, 64(R8)(CX*4)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*4), Z1
 	VMOVUPS 64(R9)(CX*4), Z2
@@ -59738,11 +59859,11 @@ store2:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    384(AX), DI
+	MOVQ    432(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
 	VMOVUPS 192(DI), Z2
@@ -59788,12 +59909,12 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSumsSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    336(AX), DI
-	MOVQ    384(AX), R8
+	MOVQ    384(AX), DI
+	MOVQ    432(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -59851,12 +59972,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    264(AX), SI
-	MOVQ    336(AX), DI
-	MOVQ    384(AX), R8
+	MOVQ    384(AX), DI
+	MOVQ    432(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -59906,12 +60027,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowGradNone32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    384(AX), R9
+	MOVQ    432(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
 
@@ -59935,7 +60056,7 @@ loop:
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	CMPB             464(AX), $0x00
+	CMPB             512(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -59958,13 +60079,13 @@ store1:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowGradSigmoid32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    336(AX), R9
-	MOVQ    384(AX), R10
+	MOVQ    384(AX), R9
+	MOVQ    432(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -60002,7 +60123,7 @@ loop:
 	VBROADCASTSS     constants<>+64(SB), Z3
 	VFMADD231PS      Z1, Z3, Z0
 	VFMADD231PS      Z2, Z3, Z0
-	CMPB             464(AX), $0x00
+	CMPB             512(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -60025,13 +60146,13 @@ store1:
 // Requires: AVX, AVX512F
 TEXT ·rowGradSoftmax32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    288(AX), DI
 	MOVQ    264(AX), R8
-	MOVQ    336(AX), R9
-	MOVQ    384(AX), R10
+	MOVQ    384(AX), R9
+	MOVQ    432(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -60058,7 +60179,7 @@ loop:
 	VMULPS           Z2, Z4, Z2
 	VMULPS           Z7, Z1, Z1
 	VMULPS           Z8, Z2, Z2
-	CMPB             464(AX), $0x00
+	CMPB             512(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*4), Z3
 	VMOVUPS          64(DI)(CX*4), Z4
@@ -60077,13 +60198,809 @@ store1:
 	VZEROUPPER
 	RET
 
+// func rowDistance32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·rowDistance32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 360(AX), DX
+	MOVQ 336(AX), BX
+	XORQ AX, AX
+
+loop:
+	PREFETCHT0   2048(DX)(AX*4)
+	PREFETCHT0   2112(DX)(AX*4)
+	VMOVUPS      (DX)(AX*4), Z0
+	VMOVUPS      64(DX)(AX*4), Z1
+	VANDPS.BCST  constants<>+896(SB), Z0, Z2
+	VANDPS.BCST  constants<>+896(SB), Z1, Z3
+	VSQRTPS      Z2, Z2
+	VSQRTPS      Z3, Z3
+	VPMOVD2M     Z0, K1
+	VPMOVD2M     Z1, K2
+	VBROADCASTSS 68(CX), Z0
+	VSUBPS       Z2, Z0, Z1
+	VSUBPS       Z3, Z0, Z0
+	VBLENDMPS    Z1, Z2, K1, Z1
+	VBLENDMPS    Z0, Z3, K2, Z0
+	VMOVUPS      Z1, (BX)(AX*4)
+	VMOVUPS      Z0, 64(BX)(AX*4)
+	ADDQ         $0x20, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowField32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·rowField32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), DX
+	MOVQ    (AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    120(AX), CX
+	MOVQ    384(AX), DI
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), CX
+	MOVQ    432(AX), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 320(R9), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Z2
+	VMOVUPS      64(SI)(CX*4), Z3
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS.Z    (BX)(CX*4), K1, Z4
+	VMOVUPS.Z    64(BX)(CX*4), K2, Z5
+	VMOVUPS      2048(DI)(CX*4), Z6
+	VMOVUPS      2112(DI)(CX*4), Z7
+	VMOVUPS      (DI)(CX*4), Z8
+	VMOVUPS      64(DI)(CX*4), Z9
+	VMULPS       Z6, Z8, Z8
+	VMULPS       Z7, Z9, Z9
+	VPMOVD2M     Z4, K1
+	VPMOVD2M     Z5, K2
+	VBLENDMPS    Z8, Z6, K1, Z4
+	VBLENDMPS    Z9, Z7, K2, Z5
+	VBLENDMPS    Z6, Z8, K1, Z10
+	VBLENDMPS    Z7, Z9, K2, Z10
+	VMULPS       Z6, Z8, Z6
+	VMULPS       Z7, Z9, Z7
+	PREFETCHT0   2048(R8)(CX*4)
+	PREFETCHT0   2112(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Z8
+	VMOVUPS      64(R8)(CX*4), Z9
+	VMULPS       Z2, Z8, Z2
+	VMULPS       Z3, Z9, Z3
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z5, Z0
+	MOVQ         24(AX), R10
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMULPS.BCST  24(DX), Z2, Z2
+	VMULPS.BCST  24(DX), Z3, Z3
+	VMULPS       Z6, Z2, Z2
+	VMULPS       Z7, Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	VFMADD231PS  Z3, Z4, Z1
+	VXORPS.BCST  constants<>+0(SB), Z2, Z4
+	VXORPS.BCST  constants<>+0(SB), Z3, Z5
+	MOVQ         24(AX), R10
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*4), Z6
+	VMOVUPS      64(R10)(CX*4), Z7
+	VADDPS       Z6, Z2, Z2
+	VADDPS       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*4)
+	VMOVUPS Z3, 64(R10)(CX*4)
+	MOVQ    192(AX), R10
+	TESTQ   R10, R10
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R10)(CX*4), Z2
+	VMOVUPS 64(R10)(CX*4), Z3
+	VADDPS  Z2, Z4, Z2
+	VADDPS  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R10)(CX*4)
+	VMOVUPS Z5, 64(R10)(CX*4)
+
+noOpposite:
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 320(R9)
+	VZEROUPPER
+	RET
+
+// func rowFieldSquare32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·rowFieldSquare32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), DX
+	MOVQ    (AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    384(AX), R8
+	MOVQ    336(AX), R9
+	MOVQ    360(AX), R10
+	MOVQ    432(AX), R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 320(R11), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Z2
+	VMOVUPS      64(SI)(CX*4), Z3
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS.Z    (BX)(CX*4), K1, Z4
+	VMOVUPS.Z    64(BX)(CX*4), K2, Z5
+	VMOVUPS      2048(R8)(CX*4), Z6
+	VMOVUPS      2112(R8)(CX*4), Z7
+	VMOVUPS      (R8)(CX*4), Z8
+	VMOVUPS      64(R8)(CX*4), Z9
+	VMULPS       Z6, Z8, Z8
+	VMULPS       Z7, Z9, Z9
+	VPMOVD2M     Z4, K1
+	VPMOVD2M     Z5, K2
+	VBLENDMPS    Z8, Z6, K1, Z4
+	VBLENDMPS    Z9, Z7, K2, Z5
+	VBLENDMPS    Z6, Z8, K1, Z10
+	VBLENDMPS    Z7, Z9, K2, Z11
+	VMULPS       Z6, Z8, Z6
+	VMULPS       Z7, Z9, Z7
+	PREFETCHT0   2048(R9)(CX*4)
+	PREFETCHT0   2112(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Z8
+	VMOVUPS      64(R9)(CX*4), Z9
+	PREFETCHT0   2048(R10)(CX*4)
+	PREFETCHT0   2112(R10)(CX*4)
+	VMOVUPS      (DI)(CX*4), Z12
+	VMOVUPS      64(DI)(CX*4), Z13
+	VBROADCASTSS constants<>+256(SB), Z14
+	VSUBPS       Z12, Z14, Z15
+	VSUBPS       Z13, Z14, Z14
+	VMULPS       Z15, Z4, Z4
+	VMULPS       Z14, Z5, Z5
+	VFNMADD231PS Z12, Z10, Z4
+	VFNMADD231PS Z13, Z11, Z5
+	VANDPS.BCST  constants<>+896(SB), Z8, Z8
+	VANDPS.BCST  constants<>+896(SB), Z9, Z9
+	VMOVUPS      (R10)(CX*4), Z10
+	VMOVUPS      64(R10)(CX*4), Z11
+	VANDPS.BCST  constants<>+896(SB), Z10, Z10
+	VANDPS.BCST  constants<>+896(SB), Z11, Z11
+	VADDPS       Z10, Z8, Z8
+	VADDPS       Z11, Z9, Z9
+	VMULPS       Z8, Z2, Z2
+	VMULPS       Z9, Z3, Z3
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z5, Z3, Z3
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z5, Z0
+	MOVQ         24(AX), R12
+	TESTQ        R12, R12
+	JZ           noGradient
+	VMULPS.BCST  24(DX), Z2, Z2
+	VMULPS.BCST  24(DX), Z3, Z3
+	VMULPS       Z6, Z2, Z2
+	VMULPS       Z7, Z3, Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	VFMADD231PS  Z2, Z4, Z1
+	VFMADD231PS  Z3, Z4, Z1
+	VXORPS.BCST  constants<>+0(SB), Z2, Z4
+	VXORPS.BCST  constants<>+0(SB), Z3, Z5
+	MOVQ         24(AX), R12
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R12)(CX*4), Z6
+	VMOVUPS      64(R12)(CX*4), Z7
+	VADDPS       Z6, Z2, Z2
+	VADDPS       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R12)(CX*4)
+	VMOVUPS Z3, 64(R12)(CX*4)
+	MOVQ    192(AX), R12
+	TESTQ   R12, R12
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R12)(CX*4), Z2
+	VMOVUPS 64(R12)(CX*4), Z3
+	VADDPS  Z2, Z4, Z2
+	VADDPS  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R12)(CX*4)
+	VMOVUPS Z5, 64(R12)(CX*4)
+
+noOpposite:
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 320(R11)
+	VZEROUPPER
+	RET
+
+// func rowErrors32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowErrors32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    (AX), CX
+	MOVQ    96(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    384(AX), SI
+	MOVQ    432(AX), DI
+	VMOVUPS 64(DI), Z0
+	VMOVUPS 128(DI), Z1
+	VMOVUPS 192(DI), Z2
+	VMOVUPS 256(DI), Z3
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z4
+	VMOVUPS      64(DX)(AX*4), Z5
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z4, K1
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z5, K2
+	VMOVUPS.Z    (CX)(AX*4), K1, Z6
+	VMOVUPS.Z    64(CX)(AX*4), K2, Z7
+	VMOVUPS      2048(SI)(AX*4), Z8
+	VMOVUPS      2112(SI)(AX*4), Z9
+	VMOVUPS      (SI)(AX*4), Z10
+	VMOVUPS      64(SI)(AX*4), Z11
+	VMULPS       Z8, Z10, Z10
+	VMULPS       Z9, Z11, Z11
+	VPMOVD2M     Z6, K1
+	VPMOVD2M     Z7, K2
+	VBLENDMPS    Z10, Z8, K1, Z6
+	VBLENDMPS    Z11, Z9, K2, Z7
+	VBLENDMPS    Z8, Z10, K1, Z12
+	VBLENDMPS    Z9, Z11, K2, Z13
+	VMULPS       Z8, Z10, Z8
+	VMULPS       Z9, Z11, Z8
+	VMOVUPS      (BX)(AX*4), Z8
+	VMOVUPS      64(BX)(AX*4), Z9
+	VBROADCASTSS constants<>+256(SB), Z10
+	VSUBPS       Z8, Z10, Z11
+	VSUBPS       Z9, Z10, Z10
+	VMULPS       Z4, Z6, Z6
+	VMULPS       Z5, Z7, Z7
+	VMULPS       Z4, Z12, Z4
+	VMULPS       Z5, Z13, Z5
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z9, Z0
+	VFMADD231PS  Z6, Z11, Z1
+	VFMADD231PS  Z7, Z10, Z1
+	VFMADD231PS  Z4, Z8, Z2
+	VFMADD231PS  Z5, Z9, Z2
+	VFMADD231PS  Z4, Z11, Z3
+	VFMADD231PS  Z5, Z10, Z3
+	ADDQ         $0x20, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VMOVUPS      Z0, 64(DI)
+	VMOVUPS      Z1, 128(DI)
+	VMOVUPS      Z2, 192(DI)
+	VMOVUPS      Z3, 256(DI)
+	VZEROUPPER
+	RET
+
+// func rowBinaryPower32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowBinaryPower32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS           (BX)(AX*4), Z0
+	VMOVUPS           64(BX)(AX*4), Z1
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z0, K1
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z1, K2
+	VMOVUPS.Z         (DX)(AX*4), K1, Z0
+	VMOVUPS.Z         64(DX)(AX*4), K2, Z1
+	VMOVUPS           (SI)(AX*4), Z2
+	VMOVUPS           64(SI)(AX*4), Z3
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z3, K2
+	VXORPS.BCST       constants<>+0(SB), Z0, Z2
+	VXORPS.BCST       constants<>+0(SB), Z1, Z3
+	VBLENDMPS         Z2, Z0, K1, Z0
+	VBLENDMPS         Z3, Z1, K2, Z1
+	VXORPS.BCST       constants<>+0(SB), Z0, Z0
+	VXORPS.BCST       constants<>+0(SB), Z1, Z1
+	VBROADCASTSS      constants<>+64(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VMAXPS            Z1, Z2, Z1
+	VMOVUPS           4096(DI)(AX*4), Z2
+	VMOVUPS           4160(DI)(AX*4), Z3
+	VADDPS            Z2, Z0, Z0
+	VADDPS            Z3, Z1, Z1
+	VBROADCASTSS      64(CX), Z2
+	VBLENDMPS.BCST    16(CX), Z2, K1, Z3
+	VBLENDMPS.BCST    16(CX), Z2, K2, Z2
+	VMULPS            Z3, Z0, Z0
+	VMULPS            Z2, Z1, Z1
+	VBROADCASTSS      constants<>+96(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VMAXPS            Z1, Z2, Z1
+	VBROADCASTSS      constants<>+160(SB), Z2
+	VBROADCASTSS      constants<>+160(SB), Z3
+	VFMADD231PS.BCST  constants<>+128(SB), Z0, Z2
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z3
+	VRNDSCALEPS       $0x00, Z2, Z2
+	VRNDSCALEPS       $0x00, Z3, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z2, Z0
+	VFNMADD231PS.BCST constants<>+192(SB), Z3, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z2, Z0
+	VFNMADD231PS.BCST constants<>+224(SB), Z3, Z1
+	VMULPS            Z0, Z0, Z4
+	VMULPS            Z1, Z1, Z5
+	VBROADCASTSS      constants<>+352(SB), Z6
+	VBROADCASTSS      constants<>+352(SB), Z7
+	VFMADD231PS.BCST  constants<>+384(SB), Z0, Z6
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z7
+	VFMADD231PS.BCST  constants<>+416(SB), Z4, Z6
+	VFMADD231PS.BCST  constants<>+416(SB), Z5, Z7
+	VBROADCASTSS      constants<>+288(SB), Z8
+	VBROADCASTSS      constants<>+288(SB), Z9
+	VFMADD231PS.BCST  constants<>+320(SB), Z0, Z8
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z9
+	VFMADD231PS       Z4, Z6, Z8
+	VFMADD231PS       Z5, Z7, Z9
+	VFMADD231PS       Z4, Z8, Z0
+	VFMADD231PS       Z5, Z9, Z1
+	VADDPS.BCST       constants<>+256(SB), Z0, Z0
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VSCALEFPS         Z2, Z0, Z0
+	VSCALEFPS         Z3, Z1, Z1
+	VMOVUPS           Z0, 12288(DI)(AX*4)
+	VMOVUPS           Z1, 12352(DI)(AX*4)
+	ADDQ              $0x20, AX
+	CMPQ              AX, n+8(FP)
+	JL                loop
+	VZEROUPPER
+	RET
+
+// func rowBinaryFocal32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowBinaryFocal32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), DX
+	MOVQ    (AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    384(AX), R8
+	MOVQ    432(AX), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 320(R9), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS        (SI)(CX*4), Z2
+	VMOVUPS        64(SI)(CX*4), Z3
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS.Z      (BX)(CX*4), K1, Z4
+	VMOVUPS.Z      64(BX)(CX*4), K2, Z5
+	VMOVUPS        (DI)(CX*4), Z6
+	VMOVUPS        64(DI)(CX*4), Z7
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z6, K1
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z7, K2
+	VXORPS.BCST    constants<>+0(SB), Z4, Z6
+	VXORPS.BCST    constants<>+0(SB), Z5, Z7
+	VBLENDMPS      Z6, Z4, K1, Z6
+	VBLENDMPS      Z7, Z5, K2, Z7
+	VBROADCASTSS   constants<>+64(SB), Z8
+	VMAXPS         Z6, Z8, Z6
+	VMAXPS         Z7, Z8, Z7
+	VMOVUPS        4096(R8)(CX*4), Z8
+	VMOVUPS        4160(R8)(CX*4), Z9
+	VADDPS         Z8, Z6, Z6
+	VADDPS         Z9, Z7, Z7
+	VBROADCASTSS   4(DX), Z8
+	VBLENDMPS.BCST (DX), Z8, K1, Z9
+	VBLENDMPS.BCST (DX), Z8, K2, Z8
+	VMOVUPS        12288(R8)(CX*4), Z10
+	VMOVUPS        12352(R8)(CX*4), Z11
+	VMULPS         Z10, Z9, Z9
+	VMULPS         Z11, Z8, Z8
+	VMULPS         Z6, Z9, Z10
+	VMULPS         Z7, Z8, Z11
+	VFMADD231PS    Z2, Z10, Z0
+	VFMADD231PS    Z3, Z11, Z0
+	MOVQ           24(AX), R10
+	TESTQ          R10, R10
+	JZ             noGradient
+	VMOVUPS        2048(R8)(CX*4), Z10
+	VMOVUPS        2112(R8)(CX*4), Z11
+	VMOVUPS        (R8)(CX*4), Z12
+	VMOVUPS        64(R8)(CX*4), Z13
+	VMULPS         Z10, Z12, Z12
+	VMULPS         Z11, Z13, Z13
+	VPMOVD2M       Z4, K3
+	VPMOVD2M       Z5, K4
+	VBLENDMPS      Z12, Z10, K3, Z4
+	VBLENDMPS      Z13, Z11, K4, Z5
+	VBLENDMPS      Z10, Z12, K3, Z14
+	VBLENDMPS      Z11, Z13, K4, Z15
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VBLENDMPS      Z14, Z4, K1, Z12
+	VBLENDMPS      Z15, Z5, K2, Z13
+	VBLENDMPS      Z4, Z14, K1, Z4
+	VBLENDMPS      Z5, Z15, K2, Z5
+	VBROADCASTSS   64(DX), Z14
+	VBLENDMPS.BCST 16(DX), Z14, K1, Z15
+	VBLENDMPS.BCST 16(DX), Z14, K2, Z14
+	VMULPS         Z15, Z4, Z4
+	VMULPS         Z14, Z5, Z5
+	VFNMADD231PS   Z6, Z4, Z12
+	VFNMADD231PS   Z7, Z5, Z13
+	VMULPS         Z12, Z9, Z4
+	VMULPS         Z13, Z8, Z5
+	VMULPS.BCST    24(DX), Z4, Z4
+	VMULPS.BCST    24(DX), Z5, Z5
+	VXORPS.BCST    constants<>+0(SB), Z4, Z6
+	VXORPS.BCST    constants<>+0(SB), Z5, Z7
+	VBLENDMPS      Z6, Z4, K1, Z4
+	VBLENDMPS      Z7, Z5, K2, Z5
+	VBROADCASTSS   44(DX), Z6
+	VBLENDMPS.BCST 40(DX), Z6, K1, Z7
+	VBLENDMPS.BCST 40(DX), Z6, K2, Z6
+	VFMADD231PS    Z10, Z7, Z4
+	VFMADD231PS    Z11, Z6, Z5
+	VMULPS         Z2, Z4, Z2
+	VMULPS         Z3, Z5, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VFMADD231PS    Z2, Z4, Z1
+	VFMADD231PS    Z3, Z4, Z1
+	VXORPS.BCST    constants<>+0(SB), Z2, Z4
+	VXORPS.BCST    constants<>+0(SB), Z3, Z5
+	MOVQ           24(AX), R10
+	CMPB           512(AX), $0x00
+	JE             store1
+	VMOVUPS        (R10)(CX*4), Z6
+	VMOVUPS        64(R10)(CX*4), Z7
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*4)
+	VMOVUPS Z3, 64(R10)(CX*4)
+	MOVQ    192(AX), R10
+	TESTQ   R10, R10
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R10)(CX*4), Z2
+	VMOVUPS 64(R10)(CX*4), Z3
+	VADDPS  Z2, Z4, Z2
+	VADDPS  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R10)(CX*4)
+	VMOVUPS Z5, 64(R10)(CX*4)
+
+noOpposite:
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 320(R9)
+	VZEROUPPER
+	RET
+
+// func rowLogPower32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowLogPower32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS           (BX)(AX*4), Z0
+	VMOVUPS           64(BX)(AX*4), Z1
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z0, K1
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z1, K2
+	VMOVUPS.Z         (DX)(AX*4), K1, Z0
+	VMOVUPS.Z         64(DX)(AX*4), K2, Z1
+	VMOVUPS           (SI)(AX*4), Z2
+	VMOVUPS           64(SI)(AX*4), Z3
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, constants<>+64(SB), Z3, K2
+	VXORPS.BCST       constants<>+0(SB), Z0, Z2
+	VXORPS.BCST       constants<>+0(SB), Z1, Z3
+	VBLENDMPS         Z2, Z0, K1, Z0
+	VBLENDMPS         Z3, Z1, K2, Z1
+	VBROADCASTSS      constants<>+64(SB), Z2
+	VMAXPS            Z0, Z2, Z0
+	VMAXPS            Z1, Z2, Z1
+	VMOVUPS           4096(DI)(AX*4), Z2
+	VMOVUPS           4160(DI)(AX*4), Z3
+	VADDPS            Z2, Z0, Z0
+	VADDPS            Z3, Z1, Z1
+	VMAXPS.BCST       constants<>+1120(SB), Z0, Z2
+	VMAXPS.BCST       constants<>+1120(SB), Z1, Z3
+	VPSUBD.BCST       constants<>+928(SB), Z2, Z4
+	VPSUBD.BCST       constants<>+928(SB), Z3, Z5
+	VPSRAD            $0x17, Z4, Z4
+	VPSRAD            $0x17, Z5, Z5
+	VPSLLD            $0x17, Z4, Z6
+	VPSLLD            $0x17, Z5, Z7
+	VPSUBD            Z6, Z2, Z2
+	VPSUBD            Z7, Z3, Z3
+	VCVTDQ2PS         Z4, Z4
+	VCVTDQ2PS         Z5, Z5
+	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
+	VSUBPS.BCST       constants<>+256(SB), Z3, Z3
+	VMULPS            Z2, Z2, Z6
+	VMULPS            Z3, Z3, Z7
+	VBROADCASTSS      constants<>+800(SB), Z8
+	VBROADCASTSS      constants<>+800(SB), Z9
+	VFMADD231PS.BCST  constants<>+960(SB), Z2, Z8
+	VFMADD231PS.BCST  constants<>+960(SB), Z3, Z9
+	VBROADCASTSS      constants<>+736(SB), Z10
+	VBROADCASTSS      constants<>+736(SB), Z11
+	VFMADD231PS.BCST  constants<>+992(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+992(SB), Z3, Z11
+	VFMADD231PS       Z6, Z8, Z10
+	VFMADD231PS       Z7, Z9, Z11
+	VBROADCASTSS      constants<>+672(SB), Z8
+	VBROADCASTSS      constants<>+672(SB), Z9
+	VFMADD231PS.BCST  constants<>+1024(SB), Z2, Z8
+	VFMADD231PS.BCST  constants<>+1024(SB), Z3, Z9
+	VFMADD231PS       Z6, Z10, Z8
+	VFMADD231PS       Z7, Z11, Z9
+	VBROADCASTSS      constants<>+608(SB), Z10
+	VBROADCASTSS      constants<>+608(SB), Z11
+	VFMADD231PS.BCST  constants<>+1056(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+1056(SB), Z3, Z11
+	VFMADD231PS       Z6, Z8, Z10
+	VFMADD231PS       Z7, Z9, Z11
+	VBROADCASTSS      constants<>+1088(SB), Z8
+	VBROADCASTSS      constants<>+1088(SB), Z9
+	VFMADD231PS       Z2, Z10, Z8
+	VFMADD231PS       Z3, Z11, Z9
+	VMULPS.BCST       constants<>+192(SB), Z4, Z10
+	VMULPS.BCST       constants<>+192(SB), Z5, Z11
+	VADDPS            Z2, Z10, Z12
+	VADDPS            Z3, Z11, Z13
+	VSUBPS            Z10, Z12, Z10
+	VSUBPS            Z11, Z13, Z11
+	VSUBPS            Z10, Z2, Z2
+	VSUBPS            Z11, Z3, Z3
+	VFMADD231PS.BCST  constants<>+224(SB), Z4, Z2
+	VFMADD231PS.BCST  constants<>+224(SB), Z5, Z3
+	VFMADD231PS       Z6, Z8, Z2
+	VFMADD231PS       Z7, Z9, Z3
+	VADDPS            Z2, Z12, Z2
+	VADDPS            Z3, Z13, Z3
+	VMULPS.BCST       12(CX), Z2, Z2
+	VMULPS.BCST       12(CX), Z3, Z3
+	VCMPPS.BCST       $0x1e, constants<>+1664(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, constants<>+1664(SB), Z3, K2
+	VMINPS.BCST       constants<>+1664(SB), Z2, Z2
+	VMINPS.BCST       constants<>+1664(SB), Z3, Z3
+	VBROADCASTSS      constants<>+96(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      constants<>+160(SB), Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z4
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z5
+	VRNDSCALEPS       $0x00, Z4, Z4
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z3
+	VMULPS            Z2, Z2, Z6
+	VMULPS            Z3, Z3, Z7
+	VBROADCASTSS      constants<>+352(SB), Z8
+	VBROADCASTSS      constants<>+352(SB), Z9
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z8
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z9
+	VFMADD231PS.BCST  constants<>+416(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+416(SB), Z7, Z9
+	VBROADCASTSS      constants<>+288(SB), Z10
+	VBROADCASTSS      constants<>+288(SB), Z11
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z11
+	VFMADD231PS       Z6, Z8, Z10
+	VFMADD231PS       Z7, Z9, Z11
+	VFMADD231PS       Z6, Z10, Z2
+	VFMADD231PS       Z7, Z11, Z3
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VSCALEFPS         Z4, Z2, Z2
+	VSCALEFPS         Z5, Z3, Z3
+	VBLENDMPS.BCST    constants<>+1536(SB), Z2, K1, Z2
+	VBLENDMPS.BCST    constants<>+1536(SB), Z3, K2, Z3
+	VCMPPS.BCST       $0x1d, constants<>+1120(SB), Z0, K1
+	VCMPPS.BCST       $0x1d, constants<>+1120(SB), Z1, K2
+	VMOVAPS.Z         Z2, K1, Z0
+	VMOVAPS.Z         Z3, K2, Z1
+	VMOVUPS           Z0, 12288(DI)(AX*4)
+	VMOVUPS           Z1, 12352(DI)(AX*4)
+	ADDQ              $0x20, AX
+	CMPQ              AX, n+8(FP)
+	JL                loop
+	VZEROUPPER
+	RET
+
+// func rowLogFocal32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowLogFocal32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), DX
+	MOVQ    (AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    384(AX), R8
+	MOVQ    432(AX), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 320(R9), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS        (SI)(CX*4), Z2
+	VMOVUPS        64(SI)(CX*4), Z3
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS.Z      (BX)(CX*4), K1, Z4
+	VMOVUPS.Z      64(BX)(CX*4), K2, Z5
+	VMOVUPS        (DI)(CX*4), Z6
+	VMOVUPS        64(DI)(CX*4), Z7
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z6, K1
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z7, K2
+	VXORPS.BCST    constants<>+0(SB), Z4, Z6
+	VXORPS.BCST    constants<>+0(SB), Z5, Z7
+	VBLENDMPS      Z6, Z4, K1, Z6
+	VBLENDMPS      Z7, Z5, K2, Z7
+	VBROADCASTSS   constants<>+64(SB), Z8
+	VMAXPS         Z6, Z8, Z6
+	VMAXPS         Z7, Z8, Z7
+	VMOVUPS        4096(R8)(CX*4), Z8
+	VMOVUPS        4160(R8)(CX*4), Z9
+	VADDPS         Z8, Z6, Z6
+	VADDPS         Z9, Z7, Z7
+	VBROADCASTSS   4(DX), Z8
+	VBLENDMPS.BCST (DX), Z8, K1, Z9
+	VBLENDMPS.BCST (DX), Z8, K2, Z8
+	VMOVUPS        12288(R8)(CX*4), Z10
+	VMOVUPS        12352(R8)(CX*4), Z11
+	VMULPS         Z10, Z9, Z9
+	VMULPS         Z11, Z8, Z8
+	VFMADD231PS    Z2, Z9, Z0
+	VFMADD231PS    Z3, Z8, Z0
+	MOVQ           24(AX), R10
+	TESTQ          R10, R10
+	JZ             noGradient
+	VMOVUPS        2048(R8)(CX*4), Z10
+	VMOVUPS        2112(R8)(CX*4), Z11
+	VMOVUPS        (R8)(CX*4), Z12
+	VMOVUPS        64(R8)(CX*4), Z13
+	VMULPS         Z10, Z12, Z12
+	VMULPS         Z11, Z13, Z13
+	VPMOVD2M       Z4, K3
+	VPMOVD2M       Z5, K4
+	VBLENDMPS      Z12, Z10, K3, Z4
+	VBLENDMPS      Z13, Z11, K4, Z5
+	VBLENDMPS      Z10, Z12, K3, Z14
+	VBLENDMPS      Z11, Z13, K4, Z15
+	VMULPS         Z10, Z12, Z10
+	VMULPS         Z11, Z13, Z11
+	VBLENDMPS      Z14, Z4, K1, Z4
+	VBLENDMPS      Z15, Z5, K2, Z5
+	VMAXPS.BCST    constants<>+1120(SB), Z6, Z6
+	VMAXPS.BCST    constants<>+1120(SB), Z7, Z7
+	VDIVPS         Z6, Z9, Z6
+	VDIVPS         Z7, Z8, Z7
+	VMULPS         Z4, Z6, Z4
+	VMULPS         Z5, Z7, Z5
+	VMULPS.BCST    12(DX), Z4, Z4
+	VMULPS.BCST    12(DX), Z5, Z5
+	VMULPS.BCST    24(DX), Z4, Z4
+	VMULPS.BCST    24(DX), Z5, Z5
+	VXORPS.BCST    constants<>+0(SB), Z4, Z6
+	VXORPS.BCST    constants<>+0(SB), Z5, Z7
+	VBLENDMPS      Z6, Z4, K1, Z4
+	VBLENDMPS      Z7, Z5, K2, Z5
+	VBROADCASTSS   44(DX), Z6
+	VBLENDMPS.BCST 40(DX), Z6, K1, Z7
+	VBLENDMPS.BCST 40(DX), Z6, K2, Z6
+	VFMADD231PS    Z10, Z7, Z4
+	VFMADD231PS    Z11, Z6, Z5
+	VMULPS         Z2, Z4, Z2
+	VMULPS         Z3, Z5, Z3
+	VBROADCASTSS   constants<>+64(SB), Z4
+	VFMADD231PS    Z2, Z4, Z1
+	VFMADD231PS    Z3, Z4, Z1
+	VXORPS.BCST    constants<>+0(SB), Z2, Z4
+	VXORPS.BCST    constants<>+0(SB), Z3, Z5
+	MOVQ           24(AX), R10
+	CMPB           512(AX), $0x00
+	JE             store1
+	VMOVUPS        (R10)(CX*4), Z6
+	VMOVUPS        64(R10)(CX*4), Z7
+	VADDPS         Z6, Z2, Z2
+	VADDPS         Z7, Z3, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*4)
+	VMOVUPS Z3, 64(R10)(CX*4)
+	MOVQ    192(AX), R10
+	TESTQ   R10, R10
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R10)(CX*4), Z2
+	VMOVUPS 64(R10)(CX*4), Z3
+	VADDPS  Z2, Z4, Z2
+	VADDPS  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R10)(CX*4)
+	VMOVUPS Z5, 64(R10)(CX*4)
+
+noOpposite:
+noGradient:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 320(R9)
+	VZEROUPPER
+	RET
+
 // func rowClass64AVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowClass64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         432(AX), DX
-	VPBROADCASTQ 456(AX), Z0
+	MOVQ         480(AX), DX
+	VPBROADCASTQ 504(AX), Z0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -60106,7 +61023,7 @@ loop:
 	VORPS          Y2, Y1, Y1
 	VPTEST         constants<>+1408(SB), Y1
 	JZ             flag1
-	ORQ            $0x01, 472(AX)
+	ORQ            $0x01, 520(AX)
 
 flag1:
 	VZEROUPPER
@@ -60118,8 +61035,8 @@ TEXT ·rowValid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         432(AX), BX
-	VBROADCASTSD constants<>+1664(SB), Z0
+	MOVQ         480(AX), BX
+	VBROADCASTSD constants<>+1696(SB), Z0
 	XORQ         AX, AX
 
 loop:
@@ -60129,8 +61046,8 @@ loop:
 	VPCMPEQQ       Z0, Z2, K2
 	VMOVUPS        (CX)(AX*8), Z1
 	VMOVUPS        64(CX)(AX*8), Z2
-	VBLENDMPD.BCST constants<>+1696(SB), Z1, K1, Z1
-	VBLENDMPD.BCST constants<>+1696(SB), Z2, K2, Z2
+	VBLENDMPD.BCST constants<>+1728(SB), Z1, K1, Z1
+	VBLENDMPD.BCST constants<>+1728(SB), Z2, K2, Z2
 	VMOVUPS        Z1, (DX)(AX*8)
 	VMOVUPS        Z2, 64(DX)(AX*8)
 	ADDQ           $0x10, AX
@@ -60154,18 +61071,18 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1728(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1728(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1760(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1760(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1760(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1760(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1792(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1792(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
 	VMINPD.BCST constants<>+1280(SB), Z0, Z0
 	VMINPD.BCST constants<>+1280(SB), Z1, Z1
-	VMAXPD.BCST constants<>+1696(SB), Z0, Z0
-	VMAXPD.BCST constants<>+1696(SB), Z1, Z1
+	VMAXPD.BCST constants<>+1728(SB), Z0, Z0
+	VMAXPD.BCST constants<>+1728(SB), Z1, Z1
 	VMULPD      Z0, Z0, Z2
 	VMULPD      Z1, Z1, Z3
 	VCMPPD      $0x04, Z0, Z2, K3
@@ -60179,12 +61096,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 472(AX)
+	ORQ         $0x01, 520(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 472(AX)
+	ORQ    $0x02, 520(AX)
 
 flag2:
 	VZEROUPPER
@@ -60205,22 +61122,22 @@ loop:
 	PREFETCHT0  4160(DX)(CX*8)
 	VMOVUPS     (DX)(CX*8), Z0
 	VMOVUPS     64(DX)(CX*8), Z1
-	VCMPPD.BCST $0x19, constants<>+1696(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1696(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1792(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1792(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1728(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1728(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1824(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1824(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
 	KORW        K3, K1, K1
 	KORW        K4, K1, K1
-	VCMPPD.BCST $0x19, constants<>+1824(SB), Z0, K3
-	VCMPPD.BCST $0x19, constants<>+1824(SB), Z1, K4
-	VCMPPD.BCST $0x16, constants<>+1856(SB), Z0, K5
-	VCMPPD.BCST $0x16, constants<>+1856(SB), Z1, K6
+	VCMPPD.BCST $0x19, constants<>+1856(SB), Z0, K3
+	VCMPPD.BCST $0x19, constants<>+1856(SB), Z1, K4
+	VCMPPD.BCST $0x16, constants<>+1888(SB), Z0, K5
+	VCMPPD.BCST $0x16, constants<>+1888(SB), Z1, K6
 	KORW        K3, K5, K3
 	KORW        K4, K6, K4
-	VCMPPD.BCST $0x04, constants<>+1696(SB), Z0, K5
-	VCMPPD.BCST $0x04, constants<>+1696(SB), Z1, K6
+	VCMPPD.BCST $0x04, constants<>+1728(SB), Z0, K5
+	VCMPPD.BCST $0x04, constants<>+1728(SB), Z1, K6
 	KANDW       K3, K5, K3
 	KANDW       K4, K6, K4
 	KORW        K3, K2, K2
@@ -60232,12 +61149,12 @@ loop:
 	JL          loop
 	KTESTW      K1, K1
 	JZ          flag1
-	ORQ         $0x01, 472(AX)
+	ORQ         $0x01, 520(AX)
 
 flag1:
 	KTESTW K2, K2
 	JZ     flag2
-	ORQ    $0x02, 472(AX)
+	ORQ    $0x02, 520(AX)
 
 flag2:
 	VZEROUPPER
@@ -60248,7 +61165,7 @@ flag2:
 TEXT ·rowTotal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
 	MOVQ    (AX), CX
-	MOVQ    384(AX), DX
+	MOVQ    432(AX), DX
 	VMOVUPS 256(DX), Z0
 	XORQ    AX, AX
 
@@ -60271,7 +61188,7 @@ TEXT ·rowExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 360(AX), BX
+	MOVQ 408(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -60279,53 +61196,53 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
-	VORPD.BCST        constants<>+1888(SB), Z0, Z0
-	VORPD.BCST        constants<>+1888(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
+	VORPD.BCST        constants<>+1920(SB), Z0, Z0
+	VORPD.BCST        constants<>+1920(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1952(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1984(SB), Z2
-	VBROADCASTSD      constants<>+1984(SB), Z3
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
+	VBROADCASTSD      constants<>+2016(SB), Z2
+	VBROADCASTSD      constants<>+2016(SB), Z3
+	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2080(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2080(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2112(SB), Z6
-	VBROADCASTSD      constants<>+2112(SB), Z7
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2176(SB), Z8
-	VBROADCASTSD      constants<>+2176(SB), Z9
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2144(SB), Z6
+	VBROADCASTSD      constants<>+2144(SB), Z7
+	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2208(SB), Z8
+	VBROADCASTSD      constants<>+2208(SB), Z9
+	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2240(SB), Z6
-	VBROADCASTSD      constants<>+2240(SB), Z7
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2272(SB), Z6
+	VBROADCASTSD      constants<>+2272(SB), Z7
+	VFMADD231PD.BCST  constants<>+2240(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2240(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2336(SB), Z8
+	VBROADCASTSD      constants<>+2336(SB), Z9
+	VFMADD231PD.BCST  constants<>+2304(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2304(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2368(SB), Z6
-	VBROADCASTSD      constants<>+2368(SB), Z7
-	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2400(SB), Z6
+	VBROADCASTSD      constants<>+2400(SB), Z7
+	VFMADD231PD.BCST  constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2368(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60355,7 +61272,7 @@ TEXT ·rowScaledExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 360(AX), BX
+	MOVQ 408(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -60364,61 +61281,61 @@ loop:
 	PREFETCHT0        4160(CX)(AX*8)
 	VMOVUPS           (DX)(AX*8), Z0
 	VMOVUPS           64(DX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z1, K2
 	VMOVUPD.Z         (CX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(CX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2432(SB), Z4
-	VBROADCASTSD      constants<>+2432(SB), Z5
-	VFMADD231PD.BCST  constants<>+2400(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2400(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2464(SB), Z4
+	VBROADCASTSD      constants<>+2464(SB), Z5
+	VFMADD231PD.BCST  constants<>+2432(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2432(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VORPD.BCST        constants<>+1888(SB), Z0, Z0
-	VORPD.BCST        constants<>+1888(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
+	VORPD.BCST        constants<>+1920(SB), Z0, Z0
+	VORPD.BCST        constants<>+1920(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1952(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1984(SB), Z2
-	VBROADCASTSD      constants<>+1984(SB), Z3
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
+	VBROADCASTSD      constants<>+2016(SB), Z2
+	VBROADCASTSD      constants<>+2016(SB), Z3
+	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2080(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2080(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2112(SB), Z6
-	VBROADCASTSD      constants<>+2112(SB), Z7
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2176(SB), Z8
-	VBROADCASTSD      constants<>+2176(SB), Z9
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2144(SB), Z6
+	VBROADCASTSD      constants<>+2144(SB), Z7
+	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2208(SB), Z8
+	VBROADCASTSD      constants<>+2208(SB), Z9
+	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2240(SB), Z6
-	VBROADCASTSD      constants<>+2240(SB), Z7
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2272(SB), Z6
+	VBROADCASTSD      constants<>+2272(SB), Z7
+	VFMADD231PD.BCST  constants<>+2240(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2240(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2336(SB), Z8
+	VBROADCASTSD      constants<>+2336(SB), Z9
+	VFMADD231PD.BCST  constants<>+2304(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2304(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2368(SB), Z6
-	VBROADCASTSD      constants<>+2368(SB), Z7
-	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2400(SB), Z6
+	VBROADCASTSD      constants<>+2400(SB), Z7
+	VFMADD231PD.BCST  constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2368(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60446,7 +61363,7 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowLog64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 360(AX), CX
+	MOVQ 408(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -60459,10 +61376,10 @@ loop:
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z2, K3
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z3, K4
 	VBROADCASTSD     constants<>+1312(SB), Z4
-	VFMADD213PD.BCST constants<>+2464(SB), Z4, K1, Z0
-	VFMADD213PD.BCST constants<>+2464(SB), Z4, K2, Z1
-	VFMADD213PD.BCST constants<>+2464(SB), Z4, K3, Z2
-	VFMADD213PD.BCST constants<>+2464(SB), Z4, K4, Z3
+	VFMADD213PD.BCST constants<>+2496(SB), Z4, K1, Z0
+	VFMADD213PD.BCST constants<>+2496(SB), Z4, K2, Z1
+	VFMADD213PD.BCST constants<>+2496(SB), Z4, K3, Z2
+	VFMADD213PD.BCST constants<>+2496(SB), Z4, K4, Z3
 	VBROADCASTSD.Z   constants<>+1280(SB), K1, Z4
 	VBROADCASTSD.Z   constants<>+1280(SB), K2, Z5
 	VBROADCASTSD.Z   constants<>+1280(SB), K3, Z6
@@ -60471,134 +61388,134 @@ loop:
 	VMULPD           Z1, Z1, Z9
 	VMULPD           Z2, Z2, Z10
 	VMULPD           Z3, Z3, Z11
-	VBROADCASTSD     constants<>+2528(SB), Z12
-	VBROADCASTSD     constants<>+2528(SB), Z13
-	VBROADCASTSD     constants<>+2528(SB), Z14
-	VBROADCASTSD     constants<>+2528(SB), Z15
-	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2496(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2496(SB), Z3, Z15
-	VBROADCASTSD     constants<>+2592(SB), Z16
-	VBROADCASTSD     constants<>+2592(SB), Z17
-	VBROADCASTSD     constants<>+2592(SB), Z18
-	VBROADCASTSD     constants<>+2592(SB), Z19
-	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2560(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2560(SB), Z3, Z19
+	VBROADCASTSD     constants<>+2560(SB), Z12
+	VBROADCASTSD     constants<>+2560(SB), Z13
+	VBROADCASTSD     constants<>+2560(SB), Z14
+	VBROADCASTSD     constants<>+2560(SB), Z15
+	VFMADD231PD.BCST constants<>+2528(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2528(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2528(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2528(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2624(SB), Z16
+	VBROADCASTSD     constants<>+2624(SB), Z17
+	VBROADCASTSD     constants<>+2624(SB), Z18
+	VBROADCASTSD     constants<>+2624(SB), Z19
+	VFMADD231PD.BCST constants<>+2592(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2592(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2592(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2592(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2656(SB), Z12
-	VBROADCASTSD     constants<>+2656(SB), Z13
-	VBROADCASTSD     constants<>+2656(SB), Z14
-	VBROADCASTSD     constants<>+2656(SB), Z15
-	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2624(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2624(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2688(SB), Z12
+	VBROADCASTSD     constants<>+2688(SB), Z13
+	VBROADCASTSD     constants<>+2688(SB), Z14
+	VBROADCASTSD     constants<>+2688(SB), Z15
+	VFMADD231PD.BCST constants<>+2656(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2656(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2656(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2656(SB), Z3, Z15
 	VFMADD231PD      Z8, Z16, Z12
 	VFMADD231PD      Z9, Z17, Z13
 	VFMADD231PD      Z10, Z18, Z14
 	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2720(SB), Z16
-	VBROADCASTSD     constants<>+2720(SB), Z17
-	VBROADCASTSD     constants<>+2720(SB), Z18
-	VBROADCASTSD     constants<>+2720(SB), Z19
-	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2688(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2688(SB), Z3, Z19
+	VBROADCASTSD     constants<>+2752(SB), Z16
+	VBROADCASTSD     constants<>+2752(SB), Z17
+	VBROADCASTSD     constants<>+2752(SB), Z18
+	VBROADCASTSD     constants<>+2752(SB), Z19
+	VFMADD231PD.BCST constants<>+2720(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2720(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2720(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2720(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2784(SB), Z12
-	VBROADCASTSD     constants<>+2784(SB), Z13
-	VBROADCASTSD     constants<>+2784(SB), Z14
-	VBROADCASTSD     constants<>+2784(SB), Z15
-	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2752(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2752(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2816(SB), Z12
+	VBROADCASTSD     constants<>+2816(SB), Z13
+	VBROADCASTSD     constants<>+2816(SB), Z14
+	VBROADCASTSD     constants<>+2816(SB), Z15
+	VFMADD231PD.BCST constants<>+2784(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2784(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2784(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2784(SB), Z3, Z15
 	VFMADD231PD      Z8, Z16, Z12
 	VFMADD231PD      Z9, Z17, Z13
 	VFMADD231PD      Z10, Z18, Z14
 	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2848(SB), Z16
-	VBROADCASTSD     constants<>+2848(SB), Z17
-	VBROADCASTSD     constants<>+2848(SB), Z18
-	VBROADCASTSD     constants<>+2848(SB), Z19
-	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2816(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2816(SB), Z3, Z19
+	VBROADCASTSD     constants<>+2880(SB), Z16
+	VBROADCASTSD     constants<>+2880(SB), Z17
+	VBROADCASTSD     constants<>+2880(SB), Z18
+	VBROADCASTSD     constants<>+2880(SB), Z19
+	VFMADD231PD.BCST constants<>+2848(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2848(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2848(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2848(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2912(SB), Z12
-	VBROADCASTSD     constants<>+2912(SB), Z13
-	VBROADCASTSD     constants<>+2912(SB), Z14
-	VBROADCASTSD     constants<>+2912(SB), Z15
-	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+2880(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+2880(SB), Z3, Z15
+	VBROADCASTSD     constants<>+2944(SB), Z12
+	VBROADCASTSD     constants<>+2944(SB), Z13
+	VBROADCASTSD     constants<>+2944(SB), Z14
+	VBROADCASTSD     constants<>+2944(SB), Z15
+	VFMADD231PD.BCST constants<>+2912(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+2912(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+2912(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+2912(SB), Z3, Z15
 	VFMADD231PD      Z8, Z16, Z12
 	VFMADD231PD      Z9, Z17, Z13
 	VFMADD231PD      Z10, Z18, Z14
 	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+2976(SB), Z16
-	VBROADCASTSD     constants<>+2976(SB), Z17
-	VBROADCASTSD     constants<>+2976(SB), Z18
-	VBROADCASTSD     constants<>+2976(SB), Z19
-	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+2944(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+2944(SB), Z3, Z19
+	VBROADCASTSD     constants<>+3008(SB), Z16
+	VBROADCASTSD     constants<>+3008(SB), Z17
+	VBROADCASTSD     constants<>+3008(SB), Z18
+	VBROADCASTSD     constants<>+3008(SB), Z19
+	VFMADD231PD.BCST constants<>+2976(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+2976(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+2976(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+2976(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+3040(SB), Z12
-	VBROADCASTSD     constants<>+3040(SB), Z13
-	VBROADCASTSD     constants<>+3040(SB), Z14
-	VBROADCASTSD     constants<>+3040(SB), Z15
-	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z12
-	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z13
-	VFMADD231PD.BCST constants<>+3008(SB), Z2, Z14
-	VFMADD231PD.BCST constants<>+3008(SB), Z3, Z15
+	VBROADCASTSD     constants<>+3072(SB), Z12
+	VBROADCASTSD     constants<>+3072(SB), Z13
+	VBROADCASTSD     constants<>+3072(SB), Z14
+	VBROADCASTSD     constants<>+3072(SB), Z15
+	VFMADD231PD.BCST constants<>+3040(SB), Z0, Z12
+	VFMADD231PD.BCST constants<>+3040(SB), Z1, Z13
+	VFMADD231PD.BCST constants<>+3040(SB), Z2, Z14
+	VFMADD231PD.BCST constants<>+3040(SB), Z3, Z15
 	VFMADD231PD      Z8, Z16, Z12
 	VFMADD231PD      Z9, Z17, Z13
 	VFMADD231PD      Z10, Z18, Z14
 	VFMADD231PD      Z11, Z19, Z15
-	VBROADCASTSD     constants<>+3104(SB), Z16
-	VBROADCASTSD     constants<>+3104(SB), Z17
-	VBROADCASTSD     constants<>+3104(SB), Z18
-	VBROADCASTSD     constants<>+3104(SB), Z19
-	VFMADD231PD.BCST constants<>+3072(SB), Z0, Z16
-	VFMADD231PD.BCST constants<>+3072(SB), Z1, Z17
-	VFMADD231PD.BCST constants<>+3072(SB), Z2, Z18
-	VFMADD231PD.BCST constants<>+3072(SB), Z3, Z19
+	VBROADCASTSD     constants<>+3136(SB), Z16
+	VBROADCASTSD     constants<>+3136(SB), Z17
+	VBROADCASTSD     constants<>+3136(SB), Z18
+	VBROADCASTSD     constants<>+3136(SB), Z19
+	VFMADD231PD.BCST constants<>+3104(SB), Z0, Z16
+	VFMADD231PD.BCST constants<>+3104(SB), Z1, Z17
+	VFMADD231PD.BCST constants<>+3104(SB), Z2, Z18
+	VFMADD231PD.BCST constants<>+3104(SB), Z3, Z19
 	VFMADD231PD      Z8, Z12, Z16
 	VFMADD231PD      Z9, Z13, Z17
 	VFMADD231PD      Z10, Z14, Z18
 	VFMADD231PD      Z11, Z15, Z19
-	VBROADCASTSD     constants<>+2464(SB), Z12
-	VBROADCASTSD     constants<>+2464(SB), Z13
-	VBROADCASTSD     constants<>+2464(SB), Z14
-	VBROADCASTSD     constants<>+2464(SB), Z15
+	VBROADCASTSD     constants<>+2496(SB), Z12
+	VBROADCASTSD     constants<>+2496(SB), Z13
+	VBROADCASTSD     constants<>+2496(SB), Z14
+	VBROADCASTSD     constants<>+2496(SB), Z15
 	VFMADD231PD      Z0, Z16, Z12
 	VFMADD231PD      Z1, Z17, Z13
 	VFMADD231PD      Z2, Z18, Z14
 	VFMADD231PD      Z3, Z19, Z15
-	VMULPD.BCST      constants<>+2016(SB), Z4, Z16
-	VMULPD.BCST      constants<>+2016(SB), Z5, Z17
-	VMULPD.BCST      constants<>+2016(SB), Z6, Z18
-	VMULPD.BCST      constants<>+2016(SB), Z7, Z19
+	VMULPD.BCST      constants<>+2048(SB), Z4, Z16
+	VMULPD.BCST      constants<>+2048(SB), Z5, Z17
+	VMULPD.BCST      constants<>+2048(SB), Z6, Z18
+	VMULPD.BCST      constants<>+2048(SB), Z7, Z19
 	VADDPD           Z0, Z16, Z20
 	VADDPD           Z1, Z17, Z21
 	VADDPD           Z2, Z18, Z22
@@ -60611,10 +61528,10 @@ loop:
 	VSUBPD           Z17, Z1, Z1
 	VSUBPD           Z18, Z2, Z2
 	VSUBPD           Z19, Z3, Z3
-	VFMADD231PD.BCST constants<>+2048(SB), Z4, Z0
-	VFMADD231PD.BCST constants<>+2048(SB), Z5, Z1
-	VFMADD231PD.BCST constants<>+2048(SB), Z6, Z2
-	VFMADD231PD.BCST constants<>+2048(SB), Z7, Z3
+	VFMADD231PD.BCST constants<>+2080(SB), Z4, Z0
+	VFMADD231PD.BCST constants<>+2080(SB), Z5, Z1
+	VFMADD231PD.BCST constants<>+2080(SB), Z6, Z2
+	VFMADD231PD.BCST constants<>+2080(SB), Z7, Z3
 	VFMADD231PD      Z8, Z12, Z0
 	VFMADD231PD      Z9, Z13, Z1
 	VFMADD231PD      Z10, Z14, Z2
@@ -60637,30 +61554,30 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 336(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 384(AX), DI
+	MOVQ 408(AX), R8
 	XORQ AX, AX
 
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (SI)(AX*8), Z2
 	VMOVUPS           64(SI)(AX*8), Z3
-	VBROADCASTSD      constants<>+2432(SB), Z4
-	VBROADCASTSD      constants<>+2432(SB), Z5
-	VFMADD231PD.BCST  constants<>+2400(SB), Z2, Z4
-	VFMADD231PD.BCST  constants<>+2400(SB), Z3, Z5
+	VBROADCASTSD      constants<>+2464(SB), Z4
+	VBROADCASTSD      constants<>+2464(SB), Z5
+	VFMADD231PD.BCST  constants<>+2432(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+2432(SB), Z3, Z5
 	VMULPD            Z4, Z0, Z0
 	VMULPD            Z5, Z1, Z1
-	VBROADCASTSD      constants<>+1696(SB), Z2
+	VBROADCASTSD      constants<>+1728(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(R8)(AX*8), Z2
@@ -60669,47 +61586,47 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
+	VBROADCASTSD      constants<>+1952(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1984(SB), Z2
-	VBROADCASTSD      constants<>+1984(SB), Z3
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
+	VBROADCASTSD      constants<>+2016(SB), Z2
+	VBROADCASTSD      constants<>+2016(SB), Z3
+	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2080(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2080(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2112(SB), Z6
-	VBROADCASTSD      constants<>+2112(SB), Z7
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2176(SB), Z8
-	VBROADCASTSD      constants<>+2176(SB), Z9
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2144(SB), Z6
+	VBROADCASTSD      constants<>+2144(SB), Z7
+	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2208(SB), Z8
+	VBROADCASTSD      constants<>+2208(SB), Z9
+	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2240(SB), Z6
-	VBROADCASTSD      constants<>+2240(SB), Z7
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2272(SB), Z6
+	VBROADCASTSD      constants<>+2272(SB), Z7
+	VFMADD231PD.BCST  constants<>+2240(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2240(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2336(SB), Z8
+	VBROADCASTSD      constants<>+2336(SB), Z9
+	VFMADD231PD.BCST  constants<>+2304(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2304(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2368(SB), Z6
-	VBROADCASTSD      constants<>+2368(SB), Z7
-	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2400(SB), Z6
+	VBROADCASTSD      constants<>+2400(SB), Z7
+	VFMADD231PD.BCST  constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2368(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -60730,16 +61647,16 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R8
+	MOVQ    408(AX), R9
 	MOVQ    24(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    384(AX), R11
+	MOVQ    432(AX), R11
 	VMOVUPS (R11), Z0
 	VMOVUPS 320(R11), Z1
 	XORQ    AX, AX
@@ -60747,8 +61664,8 @@ TEXT ·rowFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -60760,14 +61677,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1696(SB), Z14
+	VBROADCASTSD     constants<>+1728(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1696(SB), Z18
+	VXORPD.BCST      constants<>+1920(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1920(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1728(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -60822,7 +61739,7 @@ noElements:
 	VMULPD       Z15, Z3, Z3
 	VMULPD       Z4, Z2, Z2
 	VMULPD       Z5, Z3, Z3
-	VBROADCASTSD constants<>+1696(SB), Z4
+	VBROADCASTSD constants<>+1728(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
 	VMOVUPS      Z2, (R9)(AX*8)
@@ -60841,16 +61758,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R8
+	MOVQ    408(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    384(AX), R12
+	MOVQ    432(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -60858,8 +61775,8 @@ TEXT ·rowFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -60871,14 +61788,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1696(SB), Z14
+	VBROADCASTSD     constants<>+1728(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1696(SB), Z18
+	VXORPD.BCST      constants<>+1920(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1920(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1728(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -60893,10 +61810,10 @@ loop:
 	VFMADD231PD.BCST (CX), Z7, Z15
 	VMOVUPS          4096(R9)(AX*8), Z16
 	VMOVUPS          4160(R9)(AX*8), Z17
-	VBROADCASTSD     constants<>+2432(SB), Z18
-	VBROADCASTSD     constants<>+2432(SB), Z19
-	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z18
-	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z19
+	VBROADCASTSD     constants<>+2464(SB), Z18
+	VBROADCASTSD     constants<>+2464(SB), Z19
+	VFMADD231PD.BCST constants<>+2432(SB), Z6, Z18
+	VFMADD231PD.BCST constants<>+2432(SB), Z7, Z19
 	VMULPD           Z18, Z4, Z18
 	VMULPD           Z19, Z5, Z19
 	VPMOVQ2M         Z18, K3
@@ -60945,10 +61862,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2432(SB), Z10
-	VBROADCASTSD     constants<>+2432(SB), Z11
-	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2464(SB), Z10
+	VBROADCASTSD     constants<>+2464(SB), Z11
+	VFMADD231PD.BCST constants<>+2432(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2432(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -60975,7 +61892,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1696(SB), Z4
+	VBROADCASTSD     constants<>+1728(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -60994,16 +61911,16 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
-	MOVQ    360(AX), R9
+	MOVQ    384(AX), R8
+	MOVQ    408(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    384(AX), R12
+	MOVQ    432(AX), R12
 	VMOVUPS (R12), Z0
 	VMOVUPS 320(R12), Z1
 	XORQ    AX, AX
@@ -61011,8 +61928,8 @@ TEXT ·rowFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z2
 	VMOVUPS          64(BX)(AX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K2
 	VMOVUPD.Z        (DX)(AX*8), K1, Z4
 	VMOVUPD.Z        64(DX)(AX*8), K2, Z5
 	VMOVUPS          (SI)(AX*8), Z6
@@ -61024,14 +61941,14 @@ loop:
 	VMULPD.BCST      16(CX), Z7, Z11
 	VMOVUPS          8192(R8)(AX*8), Z12
 	VMOVUPS          8256(R8)(AX*8), Z13
-	VBROADCASTSD     constants<>+1696(SB), Z14
+	VBROADCASTSD     constants<>+1728(SB), Z14
 	VMAXPD           Z4, Z14, Z15
 	VMAXPD           Z5, Z14, Z14
 	VADDPD           Z12, Z15, Z15
 	VADDPD           Z13, Z14, Z14
-	VXORPD.BCST      constants<>+1888(SB), Z4, Z16
-	VXORPD.BCST      constants<>+1888(SB), Z5, Z17
-	VBROADCASTSD     constants<>+1696(SB), Z18
+	VXORPD.BCST      constants<>+1920(SB), Z4, Z16
+	VXORPD.BCST      constants<>+1920(SB), Z5, Z17
+	VBROADCASTSD     constants<>+1728(SB), Z18
 	VMAXPD           Z16, Z18, Z16
 	VMAXPD           Z17, Z18, Z17
 	VADDPD           Z12, Z16, Z12
@@ -61082,10 +61999,10 @@ noElements:
 	VBLENDMPD        Z17, Z19, K4, Z17
 	VFNMADD231PD     Z16, Z10, Z9
 	VFNMADD231PD     Z17, Z11, Z8
-	VBROADCASTSD     constants<>+2432(SB), Z10
-	VBROADCASTSD     constants<>+2432(SB), Z11
-	VFMADD231PD.BCST constants<>+2400(SB), Z6, Z10
-	VFMADD231PD.BCST constants<>+2400(SB), Z7, Z11
+	VBROADCASTSD     constants<>+2464(SB), Z10
+	VBROADCASTSD     constants<>+2464(SB), Z11
+	VFMADD231PD.BCST constants<>+2432(SB), Z6, Z10
+	VFMADD231PD.BCST constants<>+2432(SB), Z7, Z11
 	VMOVUPS          4096(R9)(AX*8), Z6
 	VMOVUPS          4160(R9)(AX*8), Z7
 	VMULPD           Z10, Z4, Z4
@@ -61112,7 +62029,7 @@ noElements:
 	VMULPD           Z15, Z3, Z3
 	VMULPD           Z9, Z2, Z2
 	VMULPD           Z8, Z3, Z3
-	VBROADCASTSD     constants<>+1696(SB), Z4
+	VBROADCASTSD     constants<>+1728(SB), Z4
 	VFMADD231PD      Z2, Z4, Z1
 	VFMADD231PD      Z3, Z4, Z1
 	VMOVUPS          Z2, (R10)(AX*8)
@@ -61131,10 +62048,10 @@ noGradient:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·rowLargest64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
+	MOVQ 384(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -61142,8 +62059,8 @@ loop:
 	PREFETCHT0     4160(DX)(AX*8)
 	VMOVUPS        (BX)(AX*8), Z0
 	VMOVUPS        64(BX)(AX*8), Z1
-	VCMPPD.BCST    $0x1e, constants<>+1696(SB), Z0, K1
-	VCMPPD.BCST    $0x1e, constants<>+1696(SB), Z1, K2
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z1, K2
 	VMOVUPD.Z      (DX)(AX*8), K1, Z0
 	VMOVUPD.Z      64(DX)(AX*8), K2, Z1
 	VMOVUPS        (SI)(AX*8), Z2
@@ -61170,65 +62087,65 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSoftmaxExp64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 264(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	XORQ AX, AX
 
 loop:
 	VMOVUPS           (BX)(AX*8), Z0
 	VMOVUPS           64(BX)(AX*8), Z1
-	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z0, K1
-	VCMPPD.BCST       $0x1e, constants<>+1696(SB), Z1, K2
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z1, K2
 	VMOVUPD.Z         (DX)(AX*8), K1, Z0
 	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
 	VMOVUPS           (DI)(AX*8), Z2
 	VMOVUPS           64(DI)(AX*8), Z3
 	VSUBPD            Z2, Z0, Z0
 	VSUBPD            Z3, Z1, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
+	VBROADCASTSD      constants<>+1952(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1984(SB), Z2
-	VBROADCASTSD      constants<>+1984(SB), Z3
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
+	VBROADCASTSD      constants<>+2016(SB), Z2
+	VBROADCASTSD      constants<>+2016(SB), Z3
+	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2080(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2080(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2112(SB), Z6
-	VBROADCASTSD      constants<>+2112(SB), Z7
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2176(SB), Z8
-	VBROADCASTSD      constants<>+2176(SB), Z9
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2144(SB), Z6
+	VBROADCASTSD      constants<>+2144(SB), Z7
+	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2208(SB), Z8
+	VBROADCASTSD      constants<>+2208(SB), Z9
+	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2240(SB), Z6
-	VBROADCASTSD      constants<>+2240(SB), Z7
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2272(SB), Z6
+	VBROADCASTSD      constants<>+2272(SB), Z7
+	VFMADD231PD.BCST  constants<>+2240(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2240(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2336(SB), Z8
+	VBROADCASTSD      constants<>+2336(SB), Z9
+	VFMADD231PD.BCST  constants<>+2304(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2304(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2368(SB), Z6
-	VBROADCASTSD      constants<>+2368(SB), Z7
-	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2400(SB), Z6
+	VBROADCASTSD      constants<>+2400(SB), Z7
+	VFMADD231PD.BCST  constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2368(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -61261,7 +62178,7 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxSum64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 384(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -61278,8 +62195,8 @@ loop:
 	VCMPPD.BCST      $0x1d, constants<>+1312(SB), Z1, K2
 	VADDPD.BCST      constants<>+1280(SB), Z0, Z2
 	VADDPD.BCST      constants<>+1280(SB), Z1, Z3
-	VPADDQ.BCST      constants<>+3136(SB), Z2, Z4
-	VPADDQ.BCST      constants<>+3136(SB), Z3, Z5
+	VPADDQ.BCST      constants<>+3168(SB), Z2, Z4
+	VPADDQ.BCST      constants<>+3168(SB), Z3, Z5
 	VPSRLQ           $0x34, Z4, Z4
 	VPSRLQ           $0x34, Z5, Z5
 	VPSLLQ           $0x34, Z4, Z6
@@ -61288,10 +62205,10 @@ loop:
 	VPSUBQ           Z7, Z3, Z3
 	VPADDQ.BCST      constants<>+1280(SB), Z2, Z2
 	VPADDQ.BCST      constants<>+1280(SB), Z3, Z3
-	VORPD.BCST       constants<>+3168(SB), Z4, Z4
-	VORPD.BCST       constants<>+3168(SB), Z5, Z5
-	VSUBPD.BCST      constants<>+3200(SB), Z4, Z4
-	VSUBPD.BCST      constants<>+3200(SB), Z5, Z5
+	VORPD.BCST       constants<>+3200(SB), Z4, Z4
+	VORPD.BCST       constants<>+3200(SB), Z5, Z5
+	VSUBPD.BCST      constants<>+3232(SB), Z4, Z4
+	VSUBPD.BCST      constants<>+3232(SB), Z5, Z5
 	VSUBPD.BCST      constants<>+1280(SB), Z2, Z2
 	VSUBPD.BCST      constants<>+1280(SB), Z3, Z3
 	VBLENDMPD        Z2, Z0, K1, Z0
@@ -61300,78 +62217,78 @@ loop:
 	VMOVAPD.Z        Z5, K2, Z3
 	VMULPD           Z0, Z0, Z4
 	VMULPD           Z1, Z1, Z5
-	VBROADCASTSD     constants<>+2528(SB), Z6
-	VBROADCASTSD     constants<>+2528(SB), Z7
-	VFMADD231PD.BCST constants<>+2496(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2496(SB), Z1, Z7
-	VBROADCASTSD     constants<>+2592(SB), Z8
-	VBROADCASTSD     constants<>+2592(SB), Z9
-	VFMADD231PD.BCST constants<>+2560(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2560(SB), Z1, Z9
+	VBROADCASTSD     constants<>+2560(SB), Z6
+	VBROADCASTSD     constants<>+2560(SB), Z7
+	VFMADD231PD.BCST constants<>+2528(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2528(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2624(SB), Z8
+	VBROADCASTSD     constants<>+2624(SB), Z9
+	VFMADD231PD.BCST constants<>+2592(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2592(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2656(SB), Z6
-	VBROADCASTSD     constants<>+2656(SB), Z7
-	VFMADD231PD.BCST constants<>+2624(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2624(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2688(SB), Z6
+	VBROADCASTSD     constants<>+2688(SB), Z7
+	VFMADD231PD.BCST constants<>+2656(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2656(SB), Z1, Z7
 	VFMADD231PD      Z4, Z8, Z6
 	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2720(SB), Z8
-	VBROADCASTSD     constants<>+2720(SB), Z9
-	VFMADD231PD.BCST constants<>+2688(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2688(SB), Z1, Z9
+	VBROADCASTSD     constants<>+2752(SB), Z8
+	VBROADCASTSD     constants<>+2752(SB), Z9
+	VFMADD231PD.BCST constants<>+2720(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2720(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2784(SB), Z6
-	VBROADCASTSD     constants<>+2784(SB), Z7
-	VFMADD231PD.BCST constants<>+2752(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2752(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2816(SB), Z6
+	VBROADCASTSD     constants<>+2816(SB), Z7
+	VFMADD231PD.BCST constants<>+2784(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2784(SB), Z1, Z7
 	VFMADD231PD      Z4, Z8, Z6
 	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2848(SB), Z8
-	VBROADCASTSD     constants<>+2848(SB), Z9
-	VFMADD231PD.BCST constants<>+2816(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2816(SB), Z1, Z9
+	VBROADCASTSD     constants<>+2880(SB), Z8
+	VBROADCASTSD     constants<>+2880(SB), Z9
+	VFMADD231PD.BCST constants<>+2848(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2848(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2912(SB), Z6
-	VBROADCASTSD     constants<>+2912(SB), Z7
-	VFMADD231PD.BCST constants<>+2880(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+2880(SB), Z1, Z7
+	VBROADCASTSD     constants<>+2944(SB), Z6
+	VBROADCASTSD     constants<>+2944(SB), Z7
+	VFMADD231PD.BCST constants<>+2912(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+2912(SB), Z1, Z7
 	VFMADD231PD      Z4, Z8, Z6
 	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+2976(SB), Z8
-	VBROADCASTSD     constants<>+2976(SB), Z9
-	VFMADD231PD.BCST constants<>+2944(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+2944(SB), Z1, Z9
+	VBROADCASTSD     constants<>+3008(SB), Z8
+	VBROADCASTSD     constants<>+3008(SB), Z9
+	VFMADD231PD.BCST constants<>+2976(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+2976(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+3040(SB), Z6
-	VBROADCASTSD     constants<>+3040(SB), Z7
-	VFMADD231PD.BCST constants<>+3008(SB), Z0, Z6
-	VFMADD231PD.BCST constants<>+3008(SB), Z1, Z7
+	VBROADCASTSD     constants<>+3072(SB), Z6
+	VBROADCASTSD     constants<>+3072(SB), Z7
+	VFMADD231PD.BCST constants<>+3040(SB), Z0, Z6
+	VFMADD231PD.BCST constants<>+3040(SB), Z1, Z7
 	VFMADD231PD      Z4, Z8, Z6
 	VFMADD231PD      Z5, Z9, Z7
-	VBROADCASTSD     constants<>+3104(SB), Z8
-	VBROADCASTSD     constants<>+3104(SB), Z9
-	VFMADD231PD.BCST constants<>+3072(SB), Z0, Z8
-	VFMADD231PD.BCST constants<>+3072(SB), Z1, Z9
+	VBROADCASTSD     constants<>+3136(SB), Z8
+	VBROADCASTSD     constants<>+3136(SB), Z9
+	VFMADD231PD.BCST constants<>+3104(SB), Z0, Z8
+	VFMADD231PD.BCST constants<>+3104(SB), Z1, Z9
 	VFMADD231PD      Z4, Z6, Z8
 	VFMADD231PD      Z5, Z7, Z9
-	VBROADCASTSD     constants<>+2464(SB), Z6
-	VBROADCASTSD     constants<>+2464(SB), Z7
+	VBROADCASTSD     constants<>+2496(SB), Z6
+	VBROADCASTSD     constants<>+2496(SB), Z7
 	VFMADD231PD      Z0, Z8, Z6
 	VFMADD231PD      Z1, Z9, Z7
-	VMULPD.BCST      constants<>+2016(SB), Z2, Z8
-	VMULPD.BCST      constants<>+2016(SB), Z3, Z9
+	VMULPD.BCST      constants<>+2048(SB), Z2, Z8
+	VMULPD.BCST      constants<>+2048(SB), Z3, Z9
 	VADDPD           Z0, Z8, Z10
 	VADDPD           Z1, Z9, Z11
 	VSUBPD           Z8, Z10, Z8
 	VSUBPD           Z9, Z11, Z9
 	VSUBPD           Z8, Z0, Z0
 	VSUBPD           Z9, Z1, Z1
-	VFMADD231PD.BCST constants<>+2048(SB), Z2, Z0
-	VFMADD231PD.BCST constants<>+2048(SB), Z3, Z1
+	VFMADD231PD.BCST constants<>+2080(SB), Z2, Z0
+	VFMADD231PD.BCST constants<>+2080(SB), Z3, Z1
 	VFMADD231PD      Z4, Z6, Z0
 	VFMADD231PD      Z5, Z7, Z1
 	VADDPD           Z0, Z10, Z0
@@ -61388,9 +62305,9 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 264(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 384(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -61412,10 +62329,10 @@ loop:
 	VMOVUPS           12352(BX)(AX*8), Z3
 	VMULPD            Z2, Z0, Z0
 	VMULPD            Z3, Z1, Z1
-	VMAXPD.BCST       constants<>+3232(SB), Z0, Z0
-	VMAXPD.BCST       constants<>+3232(SB), Z1, Z1
-	VPADDQ.BCST       constants<>+3136(SB), Z0, Z2
-	VPADDQ.BCST       constants<>+3136(SB), Z1, Z3
+	VMAXPD.BCST       constants<>+3264(SB), Z0, Z0
+	VMAXPD.BCST       constants<>+3264(SB), Z1, Z1
+	VPADDQ.BCST       constants<>+3168(SB), Z0, Z2
+	VPADDQ.BCST       constants<>+3168(SB), Z1, Z3
 	VPSRLQ            $0x34, Z2, Z2
 	VPSRLQ            $0x34, Z3, Z3
 	VPSLLQ            $0x34, Z2, Z4
@@ -61424,133 +62341,133 @@ loop:
 	VPSUBQ            Z5, Z1, Z1
 	VPADDQ.BCST       constants<>+1280(SB), Z0, Z0
 	VPADDQ.BCST       constants<>+1280(SB), Z1, Z1
-	VORPD.BCST        constants<>+3168(SB), Z2, Z2
-	VORPD.BCST        constants<>+3168(SB), Z3, Z3
-	VSUBPD.BCST       constants<>+3200(SB), Z2, Z2
-	VSUBPD.BCST       constants<>+3200(SB), Z3, Z3
+	VORPD.BCST        constants<>+3200(SB), Z2, Z2
+	VORPD.BCST        constants<>+3200(SB), Z3, Z3
+	VSUBPD.BCST       constants<>+3232(SB), Z2, Z2
+	VSUBPD.BCST       constants<>+3232(SB), Z3, Z3
 	VSUBPD.BCST       constants<>+1280(SB), Z0, Z0
 	VSUBPD.BCST       constants<>+1280(SB), Z1, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2528(SB), Z6
-	VBROADCASTSD      constants<>+2528(SB), Z7
-	VFMADD231PD.BCST  constants<>+2496(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2496(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2592(SB), Z8
-	VBROADCASTSD      constants<>+2592(SB), Z9
-	VFMADD231PD.BCST  constants<>+2560(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2560(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2560(SB), Z6
+	VBROADCASTSD      constants<>+2560(SB), Z7
+	VFMADD231PD.BCST  constants<>+2528(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2528(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2624(SB), Z8
+	VBROADCASTSD      constants<>+2624(SB), Z9
+	VFMADD231PD.BCST  constants<>+2592(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2592(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2656(SB), Z6
-	VBROADCASTSD      constants<>+2656(SB), Z7
-	VFMADD231PD.BCST  constants<>+2624(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2624(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2688(SB), Z6
+	VBROADCASTSD      constants<>+2688(SB), Z7
+	VFMADD231PD.BCST  constants<>+2656(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2656(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2720(SB), Z8
-	VBROADCASTSD      constants<>+2720(SB), Z9
-	VFMADD231PD.BCST  constants<>+2688(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2688(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2752(SB), Z8
+	VBROADCASTSD      constants<>+2752(SB), Z9
+	VFMADD231PD.BCST  constants<>+2720(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2720(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2784(SB), Z6
-	VBROADCASTSD      constants<>+2784(SB), Z7
-	VFMADD231PD.BCST  constants<>+2752(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2752(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2816(SB), Z6
+	VBROADCASTSD      constants<>+2816(SB), Z7
+	VFMADD231PD.BCST  constants<>+2784(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2784(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2848(SB), Z8
-	VBROADCASTSD      constants<>+2848(SB), Z9
-	VFMADD231PD.BCST  constants<>+2816(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2816(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2880(SB), Z8
+	VBROADCASTSD      constants<>+2880(SB), Z9
+	VFMADD231PD.BCST  constants<>+2848(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2848(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2912(SB), Z6
-	VBROADCASTSD      constants<>+2912(SB), Z7
-	VFMADD231PD.BCST  constants<>+2880(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2880(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2944(SB), Z6
+	VBROADCASTSD      constants<>+2944(SB), Z7
+	VFMADD231PD.BCST  constants<>+2912(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2912(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2976(SB), Z8
-	VBROADCASTSD      constants<>+2976(SB), Z9
-	VFMADD231PD.BCST  constants<>+2944(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2944(SB), Z1, Z9
+	VBROADCASTSD      constants<>+3008(SB), Z8
+	VBROADCASTSD      constants<>+3008(SB), Z9
+	VFMADD231PD.BCST  constants<>+2976(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2976(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+3040(SB), Z6
-	VBROADCASTSD      constants<>+3040(SB), Z7
-	VFMADD231PD.BCST  constants<>+3008(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+3008(SB), Z1, Z7
+	VBROADCASTSD      constants<>+3072(SB), Z6
+	VBROADCASTSD      constants<>+3072(SB), Z7
+	VFMADD231PD.BCST  constants<>+3040(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+3040(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+3104(SB), Z8
-	VBROADCASTSD      constants<>+3104(SB), Z9
-	VFMADD231PD.BCST  constants<>+3072(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+3072(SB), Z1, Z9
+	VBROADCASTSD      constants<>+3136(SB), Z8
+	VBROADCASTSD      constants<>+3136(SB), Z9
+	VFMADD231PD.BCST  constants<>+3104(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+3104(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2464(SB), Z6
-	VBROADCASTSD      constants<>+2464(SB), Z7
+	VBROADCASTSD      constants<>+2496(SB), Z6
+	VBROADCASTSD      constants<>+2496(SB), Z7
 	VFMADD231PD       Z0, Z8, Z6
 	VFMADD231PD       Z1, Z9, Z7
-	VMULPD.BCST       constants<>+2016(SB), Z2, Z8
-	VMULPD.BCST       constants<>+2016(SB), Z3, Z9
+	VMULPD.BCST       constants<>+2048(SB), Z2, Z8
+	VMULPD.BCST       constants<>+2048(SB), Z3, Z9
 	VADDPD            Z0, Z8, Z10
 	VADDPD            Z1, Z9, Z11
 	VSUBPD            Z8, Z10, Z8
 	VSUBPD            Z9, Z11, Z9
 	VSUBPD            Z8, Z0, Z0
 	VSUBPD            Z9, Z1, Z1
-	VFMADD231PD.BCST  constants<>+2048(SB), Z2, Z0
-	VFMADD231PD.BCST  constants<>+2048(SB), Z3, Z1
+	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z0
+	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z1
 	VFMADD231PD       Z4, Z6, Z0
 	VFMADD231PD       Z5, Z7, Z1
 	VADDPD            Z0, Z10, Z0
 	VADDPD            Z1, Z11, Z1
 	VMULPD.BCST       24(CX), Z0, Z0
 	VMULPD.BCST       24(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
+	VBROADCASTSD      constants<>+1952(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1984(SB), Z2
-	VBROADCASTSD      constants<>+1984(SB), Z3
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
+	VBROADCASTSD      constants<>+2016(SB), Z2
+	VBROADCASTSD      constants<>+2016(SB), Z3
+	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2080(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2080(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2112(SB), Z6
-	VBROADCASTSD      constants<>+2112(SB), Z7
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2176(SB), Z8
-	VBROADCASTSD      constants<>+2176(SB), Z9
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2144(SB), Z6
+	VBROADCASTSD      constants<>+2144(SB), Z7
+	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2208(SB), Z8
+	VBROADCASTSD      constants<>+2208(SB), Z9
+	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2240(SB), Z6
-	VBROADCASTSD      constants<>+2240(SB), Z7
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2272(SB), Z6
+	VBROADCASTSD      constants<>+2272(SB), Z7
+	VFMADD231PD.BCST  constants<>+2240(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2240(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2336(SB), Z8
+	VBROADCASTSD      constants<>+2336(SB), Z9
+	VFMADD231PD.BCST  constants<>+2304(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2304(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2368(SB), Z6
-	VBROADCASTSD      constants<>+2368(SB), Z7
-	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2400(SB), Z6
+	VBROADCASTSD      constants<>+2400(SB), Z7
+	VFMADD231PD.BCST  constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2368(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -61571,24 +62488,24 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
+	MOVQ    384(AX), R8
 	MOVQ    264(AX), R9
 	MOVQ    288(AX), R9
 	MOVQ    48(AX), R10
-	MOVQ    384(AX), R11
+	MOVQ    432(AX), R11
 	VMOVUPS (R11), Z0
 	XORQ    AX, AX
 
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     64(CX), Z5
@@ -61605,8 +62522,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMULPD           Z3, Z5, Z3
@@ -61633,8 +62550,8 @@ noElements:
 	VMULPD      Z2, Z4, Z2
 	VMULPD      Z5, Z1, Z1
 	VMULPD      Z6, Z2, Z2
-	VXORPD.BCST constants<>+1888(SB), Z1, Z1
-	VXORPD.BCST constants<>+1888(SB), Z2, Z2
+	VXORPD.BCST constants<>+1920(SB), Z1, Z1
+	VXORPD.BCST constants<>+1920(SB), Z2, Z2
 	VMOVUPS     Z1, (R9)(AX*8)
 	VMOVUPS     Z2, 64(R9)(AX*8)
 
@@ -61650,24 +62567,24 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
+	MOVQ    384(AX), R8
 	MOVQ    264(AX), R9
 	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    384(AX), R12
+	MOVQ    432(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     64(CX), Z5
@@ -61684,8 +62601,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -61736,8 +62653,8 @@ noElements:
 	VMULPD       Z2, Z10, Z2
 	VMULPD       Z5, Z1, Z1
 	VMULPD       Z6, Z2, Z2
-	VMAXPD.BCST  constants<>+3232(SB), Z7, Z5
-	VMAXPD.BCST  constants<>+3232(SB), Z8, Z6
+	VMAXPD.BCST  constants<>+3264(SB), Z7, Z5
+	VMAXPD.BCST  constants<>+3264(SB), Z8, Z6
 	VDIVPD       Z5, Z3, Z3
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
@@ -61748,8 +62665,8 @@ noElements:
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1888(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1888(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1920(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1920(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -61765,24 +62682,24 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSoftmaxFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    (AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    72(AX), DI
-	MOVQ    336(AX), R8
+	MOVQ    384(AX), R8
 	MOVQ    264(AX), R9
 	MOVQ    288(AX), R10
 	MOVQ    48(AX), R11
-	MOVQ    384(AX), R12
+	MOVQ    432(AX), R12
 	VMOVUPS (R12), Z0
 	XORQ    AX, AX
 
 loop:
 	VMOVUPS          (BX)(AX*8), Z1
 	VMOVUPS          64(BX)(AX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K2
 	VMOVUPS          (SI)(AX*8), Z3
 	VMOVUPS          64(SI)(AX*8), Z4
 	VBROADCASTSD     64(CX), Z5
@@ -61799,8 +62716,8 @@ loop:
 	VMOVUPS          16448(R8)(AX*8), Z8
 	VADDPD           Z7, Z3, Z3
 	VADDPD           Z8, Z4, Z4
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z5, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z6, K4
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z5, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z6, K4
 	VMOVAPD.Z        Z3, K3, Z3
 	VMOVAPD.Z        Z4, K4, Z4
 	VMOVUPS          (R9)(AX*8), Z7
@@ -61851,8 +62768,8 @@ noElements:
 	VMULPD       Z2, Z10, Z2
 	VMULPD       Z5, Z1, Z1
 	VMULPD       Z6, Z2, Z2
-	VMAXPD.BCST  constants<>+3232(SB), Z7, Z5
-	VMAXPD.BCST  constants<>+3232(SB), Z8, Z6
+	VMAXPD.BCST  constants<>+3264(SB), Z7, Z5
+	VMAXPD.BCST  constants<>+3264(SB), Z8, Z6
 	VDIVPD       Z5, Z3, Z3
 	VDIVPD       Z6, Z4, Z4
 	VMULPD.BCST  24(CX), Z11, Z5
@@ -61863,8 +62780,8 @@ noElements:
 	VFMADD231PD  Z4, Z6, Z8
 	VMULPD       Z7, Z1, Z1
 	VMULPD       Z8, Z2, Z2
-	VXORPD.BCST  constants<>+1888(SB), Z1, Z1
-	VXORPD.BCST  constants<>+1888(SB), Z2, Z2
+	VXORPD.BCST  constants<>+1920(SB), Z1, Z1
+	VXORPD.BCST  constants<>+1920(SB), Z2, Z2
 	VMOVUPS      Z1, (R10)(AX*8)
 	VMOVUPS      Z2, 64(R10)(AX*8)
 
@@ -61880,7 +62797,7 @@ noGradient:
 // Requires: AVX, AVX512F
 TEXT ·rowAfter64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 288(AX), DX
 	MOVQ 312(AX), BX
 	XORQ AX, AX
@@ -61916,13 +62833,13 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowPullback64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    264(AX), BX
 	MOVQ    288(AX), SI
 	MOVQ    312(AX), DI
 	MOVQ    24(AX), R8
-	MOVQ    336(AX), R9
-	MOVQ    384(AX), R10
+	MOVQ    384(AX), R9
+	MOVQ    432(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
@@ -61961,10 +62878,10 @@ loop:
 	VMOVUPS      12352(R9)(CX*8), Z2
 	VMULPD       Z1, Z7, Z1
 	VMULPD       Z2, Z8, Z2
-	VBROADCASTSD constants<>+1696(SB), Z3
+	VBROADCASTSD constants<>+1728(SB), Z3
 	VFMADD231PD  Z1, Z3, Z0
 	VFMADD231PD  Z2, Z3, Z0
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Z3
 	VMOVUPS      64(R8)(CX*8), Z4
@@ -61990,7 +62907,7 @@ TEXT ·rowDifference64AVX512(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
+	MOVQ 384(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -62000,8 +62917,8 @@ loop:
 	PREFETCHT0  4160(DX)(AX*8)
 	VMOVUPS     (BX)(AX*8), Z0
 	VMOVUPS     64(BX)(AX*8), Z1
-	VCMPPD.BCST $0x1e, constants<>+1696(SB), Z0, K1
-	VCMPPD.BCST $0x1e, constants<>+1696(SB), Z1, K2
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z1, K2
 	VMOVUPD.Z   (CX)(AX*8), K1, Z0
 	VMOVUPD.Z   64(CX)(AX*8), K2, Z1
 	VMOVUPD.Z   (DX)(AX*8), K1, Z2
@@ -62021,9 +62938,9 @@ loop:
 TEXT ·rowPairClass64AVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), CX
-	MOVQ         432(AX), DX
-	VBROADCASTSD constants<>+1696(SB), Z0
-	VBROADCASTSD constants<>+3264(SB), Z1
+	MOVQ         480(AX), DX
+	VBROADCASTSD constants<>+1728(SB), Z0
+	VBROADCASTSD constants<>+3296(SB), Z1
 	XORQ         AX, AX
 
 loop:
@@ -62069,63 +62986,63 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairPower64AVX512(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
-	MOVQ 336(AX), DX
+	MOVQ 456(AX), CX
+	MOVQ 384(AX), DX
 	XORQ AX, AX
 
 loop:
 	VMOVUPS           12288(DX)(AX*8), Z0
 	VMOVUPS           12352(DX)(AX*8), Z1
-	VBROADCASTSD      constants<>+1696(SB), Z2
+	VBROADCASTSD      constants<>+1728(SB), Z2
 	VMAXPD            Z0, Z2, Z3
 	VMAXPD            Z1, Z2, Z2
 	VMOVUPS           8192(DX)(AX*8), Z4
 	VMOVUPS           8256(DX)(AX*8), Z5
 	VADDPD            Z4, Z3, Z3
 	VADDPD            Z5, Z2, Z2
-	VMULPD.BCST       160(CX), Z3, Z3
-	VMULPD.BCST       160(CX), Z2, Z2
-	VBROADCASTSD      constants<>+1920(SB), Z4
+	VMULPD.BCST       176(CX), Z3, Z3
+	VMULPD.BCST       176(CX), Z2, Z2
+	VBROADCASTSD      constants<>+1952(SB), Z4
 	VMAXPD            Z3, Z4, Z3
 	VMAXPD            Z2, Z4, Z2
-	VBROADCASTSD      constants<>+1984(SB), Z4
-	VBROADCASTSD      constants<>+1984(SB), Z5
-	VFMADD231PD.BCST  constants<>+1952(SB), Z3, Z4
-	VFMADD231PD.BCST  constants<>+1952(SB), Z2, Z5
+	VBROADCASTSD      constants<>+2016(SB), Z4
+	VBROADCASTSD      constants<>+2016(SB), Z5
+	VFMADD231PD.BCST  constants<>+1984(SB), Z3, Z4
+	VFMADD231PD.BCST  constants<>+1984(SB), Z2, Z5
 	VRNDSCALEPD       $0x00, Z4, Z4
 	VRNDSCALEPD       $0x00, Z5, Z5
-	VFNMADD231PD.BCST constants<>+2016(SB), Z4, Z3
-	VFNMADD231PD.BCST constants<>+2016(SB), Z5, Z2
 	VFNMADD231PD.BCST constants<>+2048(SB), Z4, Z3
 	VFNMADD231PD.BCST constants<>+2048(SB), Z5, Z2
+	VFNMADD231PD.BCST constants<>+2080(SB), Z4, Z3
+	VFNMADD231PD.BCST constants<>+2080(SB), Z5, Z2
 	VMULPD            Z3, Z3, Z6
 	VMULPD            Z2, Z2, Z7
-	VBROADCASTSD      constants<>+2112(SB), Z8
-	VBROADCASTSD      constants<>+2112(SB), Z9
-	VFMADD231PD.BCST  constants<>+2080(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2080(SB), Z2, Z9
-	VBROADCASTSD      constants<>+2176(SB), Z10
-	VBROADCASTSD      constants<>+2176(SB), Z11
-	VFMADD231PD.BCST  constants<>+2144(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+2144(SB), Z2, Z11
+	VBROADCASTSD      constants<>+2144(SB), Z8
+	VBROADCASTSD      constants<>+2144(SB), Z9
+	VFMADD231PD.BCST  constants<>+2112(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2112(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2208(SB), Z10
+	VBROADCASTSD      constants<>+2208(SB), Z11
+	VFMADD231PD.BCST  constants<>+2176(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2176(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2240(SB), Z8
-	VBROADCASTSD      constants<>+2240(SB), Z9
-	VFMADD231PD.BCST  constants<>+2208(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2208(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2272(SB), Z8
+	VBROADCASTSD      constants<>+2272(SB), Z9
+	VFMADD231PD.BCST  constants<>+2240(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2240(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
-	VBROADCASTSD      constants<>+2304(SB), Z10
-	VBROADCASTSD      constants<>+2304(SB), Z11
-	VFMADD231PD.BCST  constants<>+2272(SB), Z3, Z10
-	VFMADD231PD.BCST  constants<>+2272(SB), Z2, Z11
+	VBROADCASTSD      constants<>+2336(SB), Z10
+	VBROADCASTSD      constants<>+2336(SB), Z11
+	VFMADD231PD.BCST  constants<>+2304(SB), Z3, Z10
+	VFMADD231PD.BCST  constants<>+2304(SB), Z2, Z11
 	VFMADD231PD       Z6, Z8, Z10
 	VFMADD231PD       Z7, Z9, Z11
-	VBROADCASTSD      constants<>+2368(SB), Z8
-	VBROADCASTSD      constants<>+2368(SB), Z9
-	VFMADD231PD.BCST  constants<>+2336(SB), Z3, Z8
-	VFMADD231PD.BCST  constants<>+2336(SB), Z2, Z9
+	VBROADCASTSD      constants<>+2400(SB), Z8
+	VBROADCASTSD      constants<>+2400(SB), Z9
+	VFMADD231PD.BCST  constants<>+2368(SB), Z3, Z8
+	VFMADD231PD.BCST  constants<>+2368(SB), Z2, Z9
 	VFMADD231PD       Z6, Z10, Z8
 	VFMADD231PD       Z7, Z11, Z9
 	VFMADD231PD       Z6, Z8, Z3
@@ -62136,9 +63053,9 @@ loop:
 	VSCALEFPD         Z5, Z2, Z2
 	VMOVUPS           Z3, 24576(DX)(AX*8)
 	VMOVUPS           Z2, 24640(DX)(AX*8)
-	VXORPD.BCST       constants<>+1888(SB), Z0, Z0
-	VXORPD.BCST       constants<>+1888(SB), Z1, Z1
-	VBROADCASTSD      constants<>+1696(SB), Z2
+	VXORPD.BCST       constants<>+1920(SB), Z0, Z0
+	VXORPD.BCST       constants<>+1920(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1728(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
 	VMOVUPS           8192(DX)(AX*8), Z2
@@ -62147,47 +63064,47 @@ loop:
 	VADDPD            Z3, Z1, Z1
 	VMULPD.BCST       32(CX), Z0, Z0
 	VMULPD.BCST       32(CX), Z1, Z1
-	VBROADCASTSD      constants<>+1920(SB), Z2
+	VBROADCASTSD      constants<>+1952(SB), Z2
 	VMAXPD            Z0, Z2, Z0
 	VMAXPD            Z1, Z2, Z1
-	VBROADCASTSD      constants<>+1984(SB), Z2
-	VBROADCASTSD      constants<>+1984(SB), Z3
-	VFMADD231PD.BCST  constants<>+1952(SB), Z0, Z2
-	VFMADD231PD.BCST  constants<>+1952(SB), Z1, Z3
+	VBROADCASTSD      constants<>+2016(SB), Z2
+	VBROADCASTSD      constants<>+2016(SB), Z3
+	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z3
 	VRNDSCALEPD       $0x00, Z2, Z2
 	VRNDSCALEPD       $0x00, Z3, Z3
-	VFNMADD231PD.BCST constants<>+2016(SB), Z2, Z0
-	VFNMADD231PD.BCST constants<>+2016(SB), Z3, Z1
 	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
 	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2080(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2080(SB), Z3, Z1
 	VMULPD            Z0, Z0, Z4
 	VMULPD            Z1, Z1, Z5
-	VBROADCASTSD      constants<>+2112(SB), Z6
-	VBROADCASTSD      constants<>+2112(SB), Z7
-	VFMADD231PD.BCST  constants<>+2080(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2080(SB), Z1, Z7
-	VBROADCASTSD      constants<>+2176(SB), Z8
-	VBROADCASTSD      constants<>+2176(SB), Z9
-	VFMADD231PD.BCST  constants<>+2144(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2144(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2144(SB), Z6
+	VBROADCASTSD      constants<>+2144(SB), Z7
+	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2208(SB), Z8
+	VBROADCASTSD      constants<>+2208(SB), Z9
+	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2240(SB), Z6
-	VBROADCASTSD      constants<>+2240(SB), Z7
-	VFMADD231PD.BCST  constants<>+2208(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2208(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2272(SB), Z6
+	VBROADCASTSD      constants<>+2272(SB), Z7
+	VFMADD231PD.BCST  constants<>+2240(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2240(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
-	VBROADCASTSD      constants<>+2304(SB), Z8
-	VBROADCASTSD      constants<>+2304(SB), Z9
-	VFMADD231PD.BCST  constants<>+2272(SB), Z0, Z8
-	VFMADD231PD.BCST  constants<>+2272(SB), Z1, Z9
+	VBROADCASTSD      constants<>+2336(SB), Z8
+	VBROADCASTSD      constants<>+2336(SB), Z9
+	VFMADD231PD.BCST  constants<>+2304(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2304(SB), Z1, Z9
 	VFMADD231PD       Z4, Z6, Z8
 	VFMADD231PD       Z5, Z7, Z9
-	VBROADCASTSD      constants<>+2368(SB), Z6
-	VBROADCASTSD      constants<>+2368(SB), Z7
-	VFMADD231PD.BCST  constants<>+2336(SB), Z0, Z6
-	VFMADD231PD.BCST  constants<>+2336(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2400(SB), Z6
+	VBROADCASTSD      constants<>+2400(SB), Z7
+	VFMADD231PD.BCST  constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2368(SB), Z1, Z7
 	VFMADD231PD       Z4, Z8, Z6
 	VFMADD231PD       Z5, Z9, Z7
 	VFMADD231PD       Z4, Z6, Z0
@@ -62208,17 +63125,17 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    336(AX), DI
+	MOVQ    384(AX), DI
 	MOVQ    72(AX), R8
 	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
 	MOVQ    216(AX), R13
-	MOVQ    384(AX), R14
+	MOVQ    432(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -62226,8 +63143,8 @@ TEXT ·rowPairFocalZero64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -62244,17 +63161,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1920(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1920(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     192(DX), Z16
-	VBROADCASTSD     192(DX), Z17
-	VFMADD231PD.BCST 184(DX), Z14, Z16
-	VFMADD231PD.BCST 184(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
-	VBROADCASTSD     constants<>+1696(SB), Z14
+	VBROADCASTSD     208(DX), Z16
+	VBROADCASTSD     208(DX), Z17
+	VFMADD231PD.BCST 200(DX), Z14, Z16
+	VFMADD231PD.BCST 200(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z17, K4
+	VBROADCASTSD     constants<>+1728(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -62267,9 +63184,9 @@ loop:
 	VBROADCASTSD     64(DX), Z19
 	VFMADD231PD.BCST 56(DX), Z14, Z18
 	VFMADD231PD.BCST 56(DX), Z15, Z19
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
-	VBROADCASTSD     constants<>+1696(SB), Z14
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z19, K4
+	VBROADCASTSD     constants<>+1728(SB), Z14
 	VMAXPD           Z4, Z14, Z4
 	VMAXPD           Z5, Z14, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62284,8 +63201,8 @@ loop:
 	VADDPD           Z5, Z7, Z11
 	VFMADD231PD      Z2, Z10, Z0
 	VFMADD231PD      Z3, Z11, Z0
-	VMULPD.BCST      176(DX), Z2, Z2
-	VMULPD.BCST      176(DX), Z3, Z3
+	VMULPD.BCST      192(DX), Z2, Z2
+	VMULPD.BCST      192(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z10
@@ -62326,12 +63243,12 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1696(SB), Z4
+	VBROADCASTSD constants<>+1728(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
-	CMPB         464(AX), $0x00
+	VXORPD.BCST  constants<>+1920(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1920(SB), Z3, Z5
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62343,7 +63260,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62369,17 +63286,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    336(AX), DI
+	MOVQ    384(AX), DI
 	MOVQ    72(AX), R8
 	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
 	MOVQ    216(AX), R13
-	MOVQ    384(AX), R14
+	MOVQ    432(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -62387,8 +63304,8 @@ TEXT ·rowPairFocalTwo64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -62405,17 +63322,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1920(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1920(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     192(DX), Z16
-	VBROADCASTSD     192(DX), Z17
-	VFMADD231PD.BCST 184(DX), Z14, Z16
-	VFMADD231PD.BCST 184(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
-	VBROADCASTSD     constants<>+1696(SB), Z14
+	VBROADCASTSD     208(DX), Z16
+	VBROADCASTSD     208(DX), Z17
+	VFMADD231PD.BCST 200(DX), Z14, Z16
+	VFMADD231PD.BCST 200(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z17, K4
+	VBROADCASTSD     constants<>+1728(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -62432,9 +63349,9 @@ loop:
 	VBROADCASTSD     64(DX), Z19
 	VFMADD231PD.BCST 56(DX), Z16, Z18
 	VFMADD231PD.BCST 56(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
-	VBROADCASTSD     constants<>+1696(SB), Z16
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z19, K4
+	VBROADCASTSD     constants<>+1728(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62453,8 +63370,8 @@ loop:
 	VADDPD           Z19, Z17, Z21
 	VFMADD231PD      Z2, Z20, Z0
 	VFMADD231PD      Z3, Z21, Z0
-	VMULPD.BCST      176(DX), Z2, Z2
-	VMULPD.BCST      176(DX), Z3, Z3
+	VMULPD.BCST      192(DX), Z2, Z2
+	VMULPD.BCST      192(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z20
@@ -62497,8 +63414,8 @@ noElements0:
 	VMULPD       Z3, Z7, Z3
 	VMULPD       Z14, Z2, Z2
 	VMULPD       Z15, Z3, Z3
-	VMULPD.BCST  152(DX), Z12, Z6
-	VMULPD.BCST  152(DX), Z13, Z7
+	VMULPD.BCST  168(DX), Z12, Z6
+	VMULPD.BCST  168(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PD  Z10, Z6, Z8
@@ -62507,12 +63424,12 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1696(SB), Z4
+	VBROADCASTSD constants<>+1728(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
-	CMPB         464(AX), $0x00
+	VXORPD.BCST  constants<>+1920(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1920(SB), Z3, Z5
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62524,7 +63441,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62550,17 +63467,17 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    336(AX), DI
+	MOVQ    384(AX), DI
 	MOVQ    72(AX), R8
 	MOVQ    240(AX), R9
 	MOVQ    24(AX), R10
 	MOVQ    192(AX), R11
 	MOVQ    48(AX), R12
 	MOVQ    216(AX), R13
-	MOVQ    384(AX), R14
+	MOVQ    432(AX), R14
 	VMOVUPS (R14), Z0
 	VMOVUPS 320(R14), Z1
 	XORQ    CX, CX
@@ -62568,8 +63485,8 @@ TEXT ·rowPairFocal64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (SI)(CX*8), Z2
 	VMOVUPS          64(SI)(CX*8), Z3
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K2
 	VMOVUPS          12288(DI)(CX*8), Z4
 	VMOVUPS          12352(DI)(CX*8), Z5
 	VMOVUPS          8192(DI)(CX*8), Z6
@@ -62586,17 +63503,17 @@ loop:
 	VBLENDMPD        Z11, Z9, K4, Z13
 	VBLENDMPD        Z8, Z10, K3, Z8
 	VBLENDMPD        Z9, Z11, K4, Z9
-	VXORPD.BCST      constants<>+1888(SB), Z4, Z10
-	VXORPD.BCST      constants<>+1888(SB), Z5, Z11
+	VXORPD.BCST      constants<>+1920(SB), Z4, Z10
+	VXORPD.BCST      constants<>+1920(SB), Z5, Z11
 	VMOVUPS          4096(BX)(CX*8), Z14
 	VMOVUPS          4160(BX)(CX*8), Z15
-	VBROADCASTSD     192(DX), Z16
-	VBROADCASTSD     192(DX), Z17
-	VFMADD231PD.BCST 184(DX), Z14, Z16
-	VFMADD231PD.BCST 184(DX), Z15, Z17
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z16, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z17, K4
-	VBROADCASTSD     constants<>+1696(SB), Z14
+	VBROADCASTSD     208(DX), Z16
+	VBROADCASTSD     208(DX), Z17
+	VFMADD231PD.BCST 200(DX), Z14, Z16
+	VFMADD231PD.BCST 200(DX), Z15, Z17
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z16, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z17, K4
+	VBROADCASTSD     constants<>+1728(SB), Z14
 	VMAXPD           Z10, Z14, Z10
 	VMAXPD           Z11, Z14, Z11
 	VADDPD           Z6, Z10, Z10
@@ -62613,9 +63530,9 @@ loop:
 	VBROADCASTSD     64(DX), Z19
 	VFMADD231PD.BCST 56(DX), Z16, Z18
 	VFMADD231PD.BCST 56(DX), Z17, Z19
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z18, K3
-	VCMPPD.BCST      $0x04, constants<>+1696(SB), Z19, K4
-	VBROADCASTSD     constants<>+1696(SB), Z16
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z18, K3
+	VCMPPD.BCST      $0x04, constants<>+1728(SB), Z19, K4
+	VBROADCASTSD     constants<>+1728(SB), Z16
 	VMAXPD           Z4, Z16, Z4
 	VMAXPD           Z5, Z16, Z5
 	VADDPD           Z6, Z4, Z4
@@ -62634,8 +63551,8 @@ loop:
 	VADDPD           Z19, Z17, Z21
 	VFMADD231PD      Z2, Z20, Z0
 	VFMADD231PD      Z3, Z21, Z0
-	VMULPD.BCST      176(DX), Z2, Z2
-	VMULPD.BCST      176(DX), Z3, Z3
+	VMULPD.BCST      192(DX), Z2, Z2
+	VMULPD.BCST      192(DX), Z3, Z3
 	TESTQ            R12, R12
 	JZ               noElements
 	VMOVUPS          (R12)(CX*8), Z20
@@ -62678,8 +63595,8 @@ noElements0:
 	VMULPD       Z3, Z7, Z3
 	VMULPD       Z14, Z2, Z2
 	VMULPD       Z15, Z3, Z3
-	VMULPD.BCST  152(DX), Z12, Z6
-	VMULPD.BCST  152(DX), Z13, Z7
+	VMULPD.BCST  168(DX), Z12, Z6
+	VMULPD.BCST  168(DX), Z13, Z7
 	VMOVAPS      Z8, Z8
 	VMOVAPS      Z9, Z9
 	VFMADD231PD  Z10, Z6, Z8
@@ -62688,12 +63605,12 @@ noElements0:
 	VMULPD       Z9, Z3, Z3
 	VSUBPD       Z2, Z4, Z2
 	VSUBPD       Z3, Z5, Z3
-	VBROADCASTSD constants<>+1696(SB), Z4
+	VBROADCASTSD constants<>+1728(SB), Z4
 	VFMADD231PD  Z2, Z4, Z1
 	VFMADD231PD  Z3, Z4, Z1
-	VXORPD.BCST  constants<>+1888(SB), Z2, Z4
-	VXORPD.BCST  constants<>+1888(SB), Z3, Z5
-	CMPB         464(AX), $0x00
+	VXORPD.BCST  constants<>+1920(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1920(SB), Z3, Z5
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Z6
 	VMOVUPS      64(R10)(CX*8), Z7
@@ -62705,7 +63622,7 @@ noElements0:
 store1:
 	VMOVUPS Z2, (R10)(CX*8)
 	VMOVUPS Z3, 64(R10)(CX*8)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Z2
 	VMOVUPS 64(R11)(CX*8), Z3
@@ -62731,11 +63648,11 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    120(AX), DX
 	MOVQ    96(AX), BX
-	MOVQ    336(AX), SI
-	MOVQ    384(AX), DI
+	MOVQ    384(AX), SI
+	MOVQ    432(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 448(DI), Z1
 	VMOVUPS 128(DI), Z2
@@ -62747,8 +63664,8 @@ TEXT ·rowPairSums64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (BX)(AX*8), Z6
 	VMOVUPS          64(BX)(AX*8), Z7
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z6, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z7, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z6, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z7, K1
 	VMOVUPS          12288(SI)(AX*8), Z8
 	VMOVUPS          12352(SI)(AX*8), Z9
 	VMOVUPS          4096(SI)(AX*8), Z10
@@ -62789,18 +63706,18 @@ loop:
 	VMULPD           Z7, Z9, Z13
 	VFMADD231PD      Z12, Z10, Z1
 	VFMADD231PD      Z13, Z11, Z1
-	VBROADCASTSD     240(CX), Z14
-	VBROADCASTSD     240(CX), Z15
-	VFMADD231PD.BCST 232(CX), Z8, Z14
-	VFMADD231PD.BCST 232(CX), Z9, Z15
+	VBROADCASTSD     256(CX), Z14
+	VBROADCASTSD     256(CX), Z15
+	VFMADD231PD.BCST 248(CX), Z8, Z14
+	VFMADD231PD.BCST 248(CX), Z9, Z15
 	VFMADD231PD      Z12, Z14, Z3
 	VFMADD231PD      Z13, Z15, Z3
 	VMULPD           Z6, Z10, Z6
 	VMULPD           Z7, Z11, Z7
-	VBROADCASTSD     240(CX), Z8
-	VBROADCASTSD     240(CX), Z9
-	VFMADD231PD.BCST 232(CX), Z10, Z8
-	VFMADD231PD.BCST 232(CX), Z11, Z9
+	VBROADCASTSD     256(CX), Z8
+	VBROADCASTSD     256(CX), Z9
+	VFMADD231PD.BCST 248(CX), Z10, Z8
+	VFMADD231PD.BCST 248(CX), Z11, Z9
 	VFMADD231PD      Z6, Z8, Z5
 	VFMADD231PD      Z7, Z9, Z5
 	ADDQ             $0x10, AX
@@ -62819,21 +63736,21 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowPairGrad64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    96(AX), SI
-	MOVQ    336(AX), DI
+	MOVQ    384(AX), DI
 	MOVQ    24(AX), R8
 	MOVQ    192(AX), R9
-	MOVQ    384(AX), R10
+	MOVQ    432(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
 loop:
 	VMOVUPS          (SI)(CX*8), Z1
 	VMOVUPS          64(SI)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K1
 	VMOVUPS          12288(DI)(CX*8), Z3
 	VMOVUPS          12352(DI)(CX*8), Z4
 	VMOVUPS          4096(DI)(CX*8), Z5
@@ -62850,12 +63767,12 @@ loop:
 	VBLENDMPD        Z6, Z8, K2, Z6
 	VMOVUPS          4096(BX)(CX*8), Z7
 	VMOVUPS          4160(BX)(CX*8), Z8
-	VBROADCASTSD     216(DX), Z9
-	VBROADCASTSD     216(DX), Z10
-	VFMADD231PD.BCST 208(DX), Z7, Z9
-	VFMADD231PD.BCST 208(DX), Z8, Z10
-	VFMADD231PD.BCST 224(DX), Z3, Z9
-	VFMADD231PD.BCST 224(DX), Z4, Z10
+	VBROADCASTSD     232(DX), Z9
+	VBROADCASTSD     232(DX), Z10
+	VFMADD231PD.BCST 224(DX), Z7, Z9
+	VFMADD231PD.BCST 224(DX), Z8, Z10
+	VFMADD231PD.BCST 240(DX), Z3, Z9
+	VFMADD231PD.BCST 240(DX), Z4, Z10
 	VMOVUPS          (BX)(CX*8), Z7
 	VMOVUPS          64(BX)(CX*8), Z8
 	VBROADCASTSD     88(DX), Z11
@@ -62872,12 +63789,12 @@ loop:
 	VMULPD           Z6, Z4, Z4
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1696(SB), Z3
+	VBROADCASTSD     constants<>+1728(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	VXORPD.BCST      constants<>+1888(SB), Z1, Z3
-	VXORPD.BCST      constants<>+1888(SB), Z2, Z4
-	CMPB             464(AX), $0x00
+	VXORPD.BCST      constants<>+1920(SB), Z1, Z3
+	VXORPD.BCST      constants<>+1920(SB), Z2, Z4
+	CMPB             512(AX), $0x00
 	JE               store1
 	VMOVUPS          (R8)(CX*8), Z5
 	VMOVUPS          64(R8)(CX*8), Z6
@@ -62889,7 +63806,7 @@ loop:
 store1:
 	VMOVUPS Z1, (R8)(CX*8)
 	VMOVUPS Z2, 64(R8)(CX*8)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*8), Z1
 	VMOVUPS 64(R9)(CX*8), Z2
@@ -62912,11 +63829,11 @@ store2:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    384(AX), DI
+	MOVQ    432(AX), DI
 	VMOVUPS 64(DI), Z0
 	VMOVUPS 128(DI), Z1
 	VMOVUPS 192(DI), Z2
@@ -62925,8 +63842,8 @@ TEXT ·rowSumsNone64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z4, K2
 	VMOVUPD.Z        (SI)(AX*8), K1, Z5
 	VMOVUPD.Z        64(SI)(AX*8), K2, Z6
 	VMOVUPS          (BX)(AX*8), Z7
@@ -62962,12 +63879,12 @@ loop:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    (AX), SI
-	MOVQ    336(AX), DI
-	MOVQ    384(AX), R8
+	MOVQ    384(AX), DI
+	MOVQ    432(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -62976,8 +63893,8 @@ TEXT ·rowSumsSigmoid64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z4, K2
 	VMOVUPS          4096(DI)(AX*8), Z5
 	VMOVUPS          4160(DI)(AX*8), Z6
 	VMOVUPS          (DI)(AX*8), Z7
@@ -63025,12 +63942,12 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), CX
+	MOVQ    456(AX), CX
 	MOVQ    96(AX), DX
 	MOVQ    120(AX), BX
 	MOVQ    264(AX), SI
-	MOVQ    336(AX), DI
-	MOVQ    384(AX), R8
+	MOVQ    384(AX), DI
+	MOVQ    432(AX), R8
 	VMOVUPS 64(R8), Z0
 	VMOVUPS 128(R8), Z1
 	VMOVUPS 192(R8), Z2
@@ -63039,8 +63956,8 @@ TEXT ·rowSumsSoftmax64AVX512(SB), NOSPLIT, $0-16
 loop:
 	VMOVUPS          (DX)(AX*8), Z3
 	VMOVUPS          64(DX)(AX*8), Z4
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z3, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z4, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z3, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z4, K1
 	VMOVUPS          (SI)(AX*8), Z5
 	VMOVUPS          64(SI)(AX*8), Z6
 	VMOVUPS          12288(DI)(AX*8), Z7
@@ -63080,20 +63997,20 @@ loop:
 // Requires: AVX, AVX512F
 TEXT ·rowGradNone64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    384(AX), R9
+	MOVQ    432(AX), R9
 	VMOVUPS 320(R9), Z0
 	XORQ    CX, CX
 
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K2
 	VMOVUPD.Z        (R8)(CX*8), K1, Z3
 	VMOVUPD.Z        64(R8)(CX*8), K2, Z4
 	VMOVUPS          (SI)(CX*8), Z5
@@ -63106,10 +64023,10 @@ loop:
 	VFMADD231PD.BCST 96(DX), Z4, Z8
 	VMULPD           Z1, Z7, Z1
 	VMULPD           Z2, Z8, Z2
-	VBROADCASTSD     constants<>+1696(SB), Z3
+	VBROADCASTSD     constants<>+1728(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	CMPB             464(AX), $0x00
+	CMPB             512(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -63132,21 +64049,21 @@ store1:
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·rowGradSigmoid64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    24(AX), DI
 	MOVQ    (AX), R8
-	MOVQ    336(AX), R9
-	MOVQ    384(AX), R10
+	MOVQ    384(AX), R9
+	MOVQ    432(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K2
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K2
 	VMOVUPS          4096(R9)(CX*8), Z3
 	VMOVUPS          4160(R9)(CX*8), Z4
 	VMOVUPS          (R9)(CX*8), Z5
@@ -63173,10 +64090,10 @@ loop:
 	VMULPD           Z2, Z10, Z2
 	VMULPD           Z3, Z1, Z1
 	VMULPD           Z4, Z2, Z2
-	VBROADCASTSD     constants<>+1696(SB), Z3
+	VBROADCASTSD     constants<>+1728(SB), Z3
 	VFMADD231PD      Z1, Z3, Z0
 	VFMADD231PD      Z2, Z3, Z0
-	CMPB             464(AX), $0x00
+	CMPB             512(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -63199,21 +64116,21 @@ store1:
 // Requires: AVX, AVX512F
 TEXT ·rowGradSoftmax64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    args+0(FP), AX
-	MOVQ    408(AX), DX
+	MOVQ    456(AX), DX
 	MOVQ    96(AX), BX
 	MOVQ    120(AX), SI
 	MOVQ    288(AX), DI
 	MOVQ    264(AX), R8
-	MOVQ    336(AX), R9
-	MOVQ    384(AX), R10
+	MOVQ    384(AX), R9
+	MOVQ    432(AX), R10
 	VMOVUPS 320(R10), Z0
 	XORQ    CX, CX
 
 loop:
 	VMOVUPS          (BX)(CX*8), Z1
 	VMOVUPS          64(BX)(CX*8), Z2
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z1, K1
-	VCMPPD.BCST      $0x1e, constants<>+1696(SB), Z2, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z2, K1
 	VMOVUPS          (R8)(CX*8), Z3
 	VMOVUPS          64(R8)(CX*8), Z4
 	VMOVUPS          12288(R9)(CX*8), Z5
@@ -63232,7 +64149,7 @@ loop:
 	VMULPD           Z2, Z4, Z2
 	VMULPD           Z7, Z1, Z1
 	VMULPD           Z8, Z2, Z2
-	CMPB             464(AX), $0x00
+	CMPB             512(AX), $0x00
 	JE               store1
 	VMOVUPS          (DI)(CX*8), Z3
 	VMOVUPS          64(DI)(CX*8), Z4
@@ -63251,13 +64168,881 @@ store1:
 	VZEROUPPER
 	RET
 
+// func rowDistance64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·rowDistance64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 360(AX), DX
+	MOVQ 336(AX), BX
+	XORQ AX, AX
+
+loop:
+	PREFETCHT0   4096(DX)(AX*8)
+	PREFETCHT0   4160(DX)(AX*8)
+	VMOVUPS      (DX)(AX*8), Z0
+	VMOVUPS      64(DX)(AX*8), Z1
+	VANDPD.BCST  constants<>+3328(SB), Z0, Z2
+	VANDPD.BCST  constants<>+3328(SB), Z1, Z3
+	VSQRTPD      Z2, Z2
+	VSQRTPD      Z3, Z3
+	VPMOVQ2M     Z0, K1
+	VPMOVQ2M     Z1, K2
+	VBROADCASTSD 136(CX), Z0
+	VSUBPD       Z2, Z0, Z1
+	VSUBPD       Z3, Z0, Z0
+	VBLENDMPD    Z1, Z2, K1, Z1
+	VBLENDMPD    Z0, Z3, K2, Z0
+	VMOVUPS      Z1, (BX)(AX*8)
+	VMOVUPS      Z0, 64(BX)(AX*8)
+	ADDQ         $0x10, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowField64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·rowField64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), DX
+	MOVQ    (AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    120(AX), CX
+	MOVQ    384(AX), DI
+	MOVQ    336(AX), R8
+	MOVQ    360(AX), CX
+	MOVQ    432(AX), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 320(R9), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Z2
+	VMOVUPS      64(SI)(CX*8), Z3
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z3, K2
+	VMOVUPD.Z    (BX)(CX*8), K1, Z4
+	VMOVUPD.Z    64(BX)(CX*8), K2, Z5
+	VMOVUPS      4096(DI)(CX*8), Z6
+	VMOVUPS      4160(DI)(CX*8), Z7
+	VMOVUPS      (DI)(CX*8), Z8
+	VMOVUPS      64(DI)(CX*8), Z9
+	VMULPD       Z6, Z8, Z8
+	VMULPD       Z7, Z9, Z9
+	VPMOVQ2M     Z4, K1
+	VPMOVQ2M     Z5, K2
+	VBLENDMPD    Z8, Z6, K1, Z4
+	VBLENDMPD    Z9, Z7, K2, Z5
+	VBLENDMPD    Z6, Z8, K1, Z10
+	VBLENDMPD    Z7, Z9, K2, Z10
+	VMULPD       Z6, Z8, Z6
+	VMULPD       Z7, Z9, Z7
+	PREFETCHT0   4096(R8)(CX*8)
+	PREFETCHT0   4160(R8)(CX*8)
+	VMOVUPS      (R8)(CX*8), Z8
+	VMOVUPS      64(R8)(CX*8), Z9
+	VMULPD       Z2, Z8, Z2
+	VMULPD       Z3, Z9, Z3
+	VFMADD231PD  Z2, Z4, Z0
+	VFMADD231PD  Z3, Z5, Z0
+	MOVQ         24(AX), R10
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMULPD.BCST  48(DX), Z2, Z2
+	VMULPD.BCST  48(DX), Z3, Z3
+	VMULPD       Z6, Z2, Z2
+	VMULPD       Z7, Z3, Z3
+	VBROADCASTSD constants<>+1728(SB), Z4
+	VFMADD231PD  Z2, Z4, Z1
+	VFMADD231PD  Z3, Z4, Z1
+	VXORPD.BCST  constants<>+1920(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1920(SB), Z3, Z5
+	MOVQ         24(AX), R10
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*8), Z6
+	VMOVUPS      64(R10)(CX*8), Z7
+	VADDPD       Z6, Z2, Z2
+	VADDPD       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*8)
+	VMOVUPS Z3, 64(R10)(CX*8)
+	MOVQ    192(AX), R10
+	TESTQ   R10, R10
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R10)(CX*8), Z2
+	VMOVUPS 64(R10)(CX*8), Z3
+	VADDPD  Z2, Z4, Z2
+	VADDPD  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R10)(CX*8)
+	VMOVUPS Z5, 64(R10)(CX*8)
+
+noOpposite:
+noGradient:
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 320(R9)
+	VZEROUPPER
+	RET
+
+// func rowFieldSquare64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·rowFieldSquare64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), DX
+	MOVQ    (AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    384(AX), R8
+	MOVQ    336(AX), R9
+	MOVQ    360(AX), R10
+	MOVQ    432(AX), R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 320(R11), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Z2
+	VMOVUPS      64(SI)(CX*8), Z3
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z3, K2
+	VMOVUPD.Z    (BX)(CX*8), K1, Z4
+	VMOVUPD.Z    64(BX)(CX*8), K2, Z5
+	VMOVUPS      4096(R8)(CX*8), Z6
+	VMOVUPS      4160(R8)(CX*8), Z7
+	VMOVUPS      (R8)(CX*8), Z8
+	VMOVUPS      64(R8)(CX*8), Z9
+	VMULPD       Z6, Z8, Z8
+	VMULPD       Z7, Z9, Z9
+	VPMOVQ2M     Z4, K1
+	VPMOVQ2M     Z5, K2
+	VBLENDMPD    Z8, Z6, K1, Z4
+	VBLENDMPD    Z9, Z7, K2, Z5
+	VBLENDMPD    Z6, Z8, K1, Z10
+	VBLENDMPD    Z7, Z9, K2, Z11
+	VMULPD       Z6, Z8, Z6
+	VMULPD       Z7, Z9, Z7
+	PREFETCHT0   4096(R9)(CX*8)
+	PREFETCHT0   4160(R9)(CX*8)
+	VMOVUPS      (R9)(CX*8), Z8
+	VMOVUPS      64(R9)(CX*8), Z9
+	PREFETCHT0   4096(R10)(CX*8)
+	PREFETCHT0   4160(R10)(CX*8)
+	VMOVUPS      (DI)(CX*8), Z12
+	VMOVUPS      64(DI)(CX*8), Z13
+	VBROADCASTSD constants<>+1280(SB), Z14
+	VSUBPD       Z12, Z14, Z15
+	VSUBPD       Z13, Z14, Z14
+	VMULPD       Z15, Z4, Z4
+	VMULPD       Z14, Z5, Z5
+	VFNMADD231PD Z12, Z10, Z4
+	VFNMADD231PD Z13, Z11, Z5
+	VANDPD.BCST  constants<>+3328(SB), Z8, Z8
+	VANDPD.BCST  constants<>+3328(SB), Z9, Z9
+	VMOVUPS      (R10)(CX*8), Z10
+	VMOVUPS      64(R10)(CX*8), Z11
+	VANDPD.BCST  constants<>+3328(SB), Z10, Z10
+	VANDPD.BCST  constants<>+3328(SB), Z11, Z11
+	VADDPD       Z10, Z8, Z8
+	VADDPD       Z11, Z9, Z9
+	VMULPD       Z8, Z2, Z2
+	VMULPD       Z9, Z3, Z3
+	VMULPD       Z4, Z2, Z2
+	VMULPD       Z5, Z3, Z3
+	VFMADD231PD  Z2, Z4, Z0
+	VFMADD231PD  Z3, Z5, Z0
+	MOVQ         24(AX), R12
+	TESTQ        R12, R12
+	JZ           noGradient
+	VMULPD.BCST  48(DX), Z2, Z2
+	VMULPD.BCST  48(DX), Z3, Z3
+	VMULPD       Z6, Z2, Z2
+	VMULPD       Z7, Z3, Z3
+	VBROADCASTSD constants<>+1728(SB), Z4
+	VFMADD231PD  Z2, Z4, Z1
+	VFMADD231PD  Z3, Z4, Z1
+	VXORPD.BCST  constants<>+1920(SB), Z2, Z4
+	VXORPD.BCST  constants<>+1920(SB), Z3, Z5
+	MOVQ         24(AX), R12
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R12)(CX*8), Z6
+	VMOVUPS      64(R12)(CX*8), Z7
+	VADDPD       Z6, Z2, Z2
+	VADDPD       Z7, Z3, Z3
+	VMOVAPS      Z2, Z2
+	VMOVAPS      Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R12)(CX*8)
+	VMOVUPS Z3, 64(R12)(CX*8)
+	MOVQ    192(AX), R12
+	TESTQ   R12, R12
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R12)(CX*8), Z2
+	VMOVUPS 64(R12)(CX*8), Z3
+	VADDPD  Z2, Z4, Z2
+	VADDPD  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R12)(CX*8)
+	VMOVUPS Z5, 64(R12)(CX*8)
+
+noOpposite:
+noGradient:
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 320(R11)
+	VZEROUPPER
+	RET
+
+// func rowErrors64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowErrors64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    (AX), CX
+	MOVQ    96(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    384(AX), SI
+	MOVQ    432(AX), DI
+	VMOVUPS 64(DI), Z0
+	VMOVUPS 128(DI), Z1
+	VMOVUPS 192(DI), Z2
+	VMOVUPS 256(DI), Z3
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*8), Z4
+	VMOVUPS      64(DX)(AX*8), Z5
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z4, K1
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z5, K2
+	VMOVUPD.Z    (CX)(AX*8), K1, Z6
+	VMOVUPD.Z    64(CX)(AX*8), K2, Z7
+	VMOVUPS      4096(SI)(AX*8), Z8
+	VMOVUPS      4160(SI)(AX*8), Z9
+	VMOVUPS      (SI)(AX*8), Z10
+	VMOVUPS      64(SI)(AX*8), Z11
+	VMULPD       Z8, Z10, Z10
+	VMULPD       Z9, Z11, Z11
+	VPMOVQ2M     Z6, K1
+	VPMOVQ2M     Z7, K2
+	VBLENDMPD    Z10, Z8, K1, Z6
+	VBLENDMPD    Z11, Z9, K2, Z7
+	VBLENDMPD    Z8, Z10, K1, Z12
+	VBLENDMPD    Z9, Z11, K2, Z13
+	VMULPD       Z8, Z10, Z8
+	VMULPD       Z9, Z11, Z8
+	VMOVUPS      (BX)(AX*8), Z8
+	VMOVUPS      64(BX)(AX*8), Z9
+	VBROADCASTSD constants<>+1280(SB), Z10
+	VSUBPD       Z8, Z10, Z11
+	VSUBPD       Z9, Z10, Z10
+	VMULPD       Z4, Z6, Z6
+	VMULPD       Z5, Z7, Z7
+	VMULPD       Z4, Z12, Z4
+	VMULPD       Z5, Z13, Z5
+	VFMADD231PD  Z6, Z8, Z0
+	VFMADD231PD  Z7, Z9, Z0
+	VFMADD231PD  Z6, Z11, Z1
+	VFMADD231PD  Z7, Z10, Z1
+	VFMADD231PD  Z4, Z8, Z2
+	VFMADD231PD  Z5, Z9, Z2
+	VFMADD231PD  Z4, Z11, Z3
+	VFMADD231PD  Z5, Z10, Z3
+	ADDQ         $0x10, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VMOVUPS      Z0, 64(DI)
+	VMOVUPS      Z1, 128(DI)
+	VMOVUPS      Z2, 192(DI)
+	VMOVUPS      Z3, 256(DI)
+	VZEROUPPER
+	RET
+
+// func rowBinaryPower64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowBinaryPower64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS           (BX)(AX*8), Z0
+	VMOVUPS           64(BX)(AX*8), Z1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z1, K2
+	VMOVUPD.Z         (DX)(AX*8), K1, Z0
+	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
+	VMOVUPS           (SI)(AX*8), Z2
+	VMOVUPS           64(SI)(AX*8), Z3
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z3, K2
+	VXORPD.BCST       constants<>+1920(SB), Z0, Z2
+	VXORPD.BCST       constants<>+1920(SB), Z1, Z3
+	VBLENDMPD         Z2, Z0, K1, Z0
+	VBLENDMPD         Z3, Z1, K2, Z1
+	VXORPD.BCST       constants<>+1920(SB), Z0, Z0
+	VXORPD.BCST       constants<>+1920(SB), Z1, Z1
+	VBROADCASTSD      constants<>+1728(SB), Z2
+	VMAXPD            Z0, Z2, Z0
+	VMAXPD            Z1, Z2, Z1
+	VMOVUPS           8192(DI)(AX*8), Z2
+	VMOVUPS           8256(DI)(AX*8), Z3
+	VADDPD            Z2, Z0, Z0
+	VADDPD            Z3, Z1, Z1
+	VBROADCASTSD      128(CX), Z2
+	VBLENDMPD.BCST    32(CX), Z2, K1, Z3
+	VBLENDMPD.BCST    32(CX), Z2, K2, Z2
+	VMULPD            Z3, Z0, Z0
+	VMULPD            Z2, Z1, Z1
+	VBROADCASTSD      constants<>+1952(SB), Z2
+	VMAXPD            Z0, Z2, Z0
+	VMAXPD            Z1, Z2, Z1
+	VBROADCASTSD      constants<>+2016(SB), Z2
+	VBROADCASTSD      constants<>+2016(SB), Z3
+	VFMADD231PD.BCST  constants<>+1984(SB), Z0, Z2
+	VFMADD231PD.BCST  constants<>+1984(SB), Z1, Z3
+	VRNDSCALEPD       $0x00, Z2, Z2
+	VRNDSCALEPD       $0x00, Z3, Z3
+	VFNMADD231PD.BCST constants<>+2048(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2048(SB), Z3, Z1
+	VFNMADD231PD.BCST constants<>+2080(SB), Z2, Z0
+	VFNMADD231PD.BCST constants<>+2080(SB), Z3, Z1
+	VMULPD            Z0, Z0, Z4
+	VMULPD            Z1, Z1, Z5
+	VBROADCASTSD      constants<>+2144(SB), Z6
+	VBROADCASTSD      constants<>+2144(SB), Z7
+	VFMADD231PD.BCST  constants<>+2112(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2112(SB), Z1, Z7
+	VBROADCASTSD      constants<>+2208(SB), Z8
+	VBROADCASTSD      constants<>+2208(SB), Z9
+	VFMADD231PD.BCST  constants<>+2176(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2176(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2272(SB), Z6
+	VBROADCASTSD      constants<>+2272(SB), Z7
+	VFMADD231PD.BCST  constants<>+2240(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2240(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VBROADCASTSD      constants<>+2336(SB), Z8
+	VBROADCASTSD      constants<>+2336(SB), Z9
+	VFMADD231PD.BCST  constants<>+2304(SB), Z0, Z8
+	VFMADD231PD.BCST  constants<>+2304(SB), Z1, Z9
+	VFMADD231PD       Z4, Z6, Z8
+	VFMADD231PD       Z5, Z7, Z9
+	VBROADCASTSD      constants<>+2400(SB), Z6
+	VBROADCASTSD      constants<>+2400(SB), Z7
+	VFMADD231PD.BCST  constants<>+2368(SB), Z0, Z6
+	VFMADD231PD.BCST  constants<>+2368(SB), Z1, Z7
+	VFMADD231PD       Z4, Z8, Z6
+	VFMADD231PD       Z5, Z9, Z7
+	VFMADD231PD       Z4, Z6, Z0
+	VFMADD231PD       Z5, Z7, Z1
+	VADDPD.BCST       constants<>+1280(SB), Z0, Z0
+	VADDPD.BCST       constants<>+1280(SB), Z1, Z1
+	VSCALEFPD         Z2, Z0, Z0
+	VSCALEFPD         Z3, Z1, Z1
+	VMOVUPS           Z0, 24576(DI)(AX*8)
+	VMOVUPS           Z1, 24640(DI)(AX*8)
+	ADDQ              $0x10, AX
+	CMPQ              AX, n+8(FP)
+	JL                loop
+	VZEROUPPER
+	RET
+
+// func rowBinaryFocal64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowBinaryFocal64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), DX
+	MOVQ    (AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    384(AX), R8
+	MOVQ    432(AX), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 320(R9), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS        (SI)(CX*8), Z2
+	VMOVUPS        64(SI)(CX*8), Z3
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z3, K2
+	VMOVUPD.Z      (BX)(CX*8), K1, Z4
+	VMOVUPD.Z      64(BX)(CX*8), K2, Z5
+	VMOVUPS        (DI)(CX*8), Z6
+	VMOVUPS        64(DI)(CX*8), Z7
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z6, K1
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z7, K2
+	VXORPD.BCST    constants<>+1920(SB), Z4, Z6
+	VXORPD.BCST    constants<>+1920(SB), Z5, Z7
+	VBLENDMPD      Z6, Z4, K1, Z6
+	VBLENDMPD      Z7, Z5, K2, Z7
+	VBROADCASTSD   constants<>+1728(SB), Z8
+	VMAXPD         Z6, Z8, Z6
+	VMAXPD         Z7, Z8, Z7
+	VMOVUPS        8192(R8)(CX*8), Z8
+	VMOVUPS        8256(R8)(CX*8), Z9
+	VADDPD         Z8, Z6, Z6
+	VADDPD         Z9, Z7, Z7
+	VBROADCASTSD   8(DX), Z8
+	VBLENDMPD.BCST (DX), Z8, K1, Z9
+	VBLENDMPD.BCST (DX), Z8, K2, Z8
+	VMOVUPS        24576(R8)(CX*8), Z10
+	VMOVUPS        24640(R8)(CX*8), Z11
+	VMULPD         Z10, Z9, Z9
+	VMULPD         Z11, Z8, Z8
+	VMULPD         Z6, Z9, Z10
+	VMULPD         Z7, Z8, Z11
+	VFMADD231PD    Z2, Z10, Z0
+	VFMADD231PD    Z3, Z11, Z0
+	MOVQ           24(AX), R10
+	TESTQ          R10, R10
+	JZ             noGradient
+	VMOVUPS        4096(R8)(CX*8), Z10
+	VMOVUPS        4160(R8)(CX*8), Z11
+	VMOVUPS        (R8)(CX*8), Z12
+	VMOVUPS        64(R8)(CX*8), Z13
+	VMULPD         Z10, Z12, Z12
+	VMULPD         Z11, Z13, Z13
+	VPMOVQ2M       Z4, K3
+	VPMOVQ2M       Z5, K4
+	VBLENDMPD      Z12, Z10, K3, Z4
+	VBLENDMPD      Z13, Z11, K4, Z5
+	VBLENDMPD      Z10, Z12, K3, Z14
+	VBLENDMPD      Z11, Z13, K4, Z15
+	VMULPD         Z10, Z12, Z10
+	VMULPD         Z11, Z13, Z11
+	VBLENDMPD      Z14, Z4, K1, Z12
+	VBLENDMPD      Z15, Z5, K2, Z13
+	VBLENDMPD      Z4, Z14, K1, Z4
+	VBLENDMPD      Z5, Z15, K2, Z5
+	VBROADCASTSD   128(DX), Z14
+	VBLENDMPD.BCST 32(DX), Z14, K1, Z15
+	VBLENDMPD.BCST 32(DX), Z14, K2, Z14
+	VMULPD         Z15, Z4, Z4
+	VMULPD         Z14, Z5, Z5
+	VFNMADD231PD   Z6, Z4, Z12
+	VFNMADD231PD   Z7, Z5, Z13
+	VMULPD         Z12, Z9, Z4
+	VMULPD         Z13, Z8, Z5
+	VMULPD.BCST    48(DX), Z4, Z4
+	VMULPD.BCST    48(DX), Z5, Z5
+	VXORPD.BCST    constants<>+1920(SB), Z4, Z6
+	VXORPD.BCST    constants<>+1920(SB), Z5, Z7
+	VBLENDMPD      Z6, Z4, K1, Z4
+	VBLENDMPD      Z7, Z5, K2, Z5
+	VBROADCASTSD   88(DX), Z6
+	VBLENDMPD.BCST 80(DX), Z6, K1, Z7
+	VBLENDMPD.BCST 80(DX), Z6, K2, Z6
+	VFMADD231PD    Z10, Z7, Z4
+	VFMADD231PD    Z11, Z6, Z5
+	VMULPD         Z2, Z4, Z2
+	VMULPD         Z3, Z5, Z3
+	VBROADCASTSD   constants<>+1728(SB), Z4
+	VFMADD231PD    Z2, Z4, Z1
+	VFMADD231PD    Z3, Z4, Z1
+	VXORPD.BCST    constants<>+1920(SB), Z2, Z4
+	VXORPD.BCST    constants<>+1920(SB), Z3, Z5
+	MOVQ           24(AX), R10
+	CMPB           512(AX), $0x00
+	JE             store1
+	VMOVUPS        (R10)(CX*8), Z6
+	VMOVUPS        64(R10)(CX*8), Z7
+	VADDPD         Z6, Z2, Z2
+	VADDPD         Z7, Z3, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*8)
+	VMOVUPS Z3, 64(R10)(CX*8)
+	MOVQ    192(AX), R10
+	TESTQ   R10, R10
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R10)(CX*8), Z2
+	VMOVUPS 64(R10)(CX*8), Z3
+	VADDPD  Z2, Z4, Z2
+	VADDPD  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R10)(CX*8)
+	VMOVUPS Z5, 64(R10)(CX*8)
+
+noOpposite:
+noGradient:
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 320(R9)
+	VZEROUPPER
+	RET
+
+// func rowLogPower64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowLogPower64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS           (BX)(AX*8), Z0
+	VMOVUPS           64(BX)(AX*8), Z1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z1, K2
+	VMOVUPD.Z         (DX)(AX*8), K1, Z0
+	VMOVUPD.Z         64(DX)(AX*8), K2, Z1
+	VMOVUPS           (SI)(AX*8), Z2
+	VMOVUPS           64(SI)(AX*8), Z3
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST       $0x1e, constants<>+1728(SB), Z3, K2
+	VXORPD.BCST       constants<>+1920(SB), Z0, Z2
+	VXORPD.BCST       constants<>+1920(SB), Z1, Z3
+	VBLENDMPD         Z2, Z0, K1, Z0
+	VBLENDMPD         Z3, Z1, K2, Z1
+	VBROADCASTSD      constants<>+1728(SB), Z2
+	VMAXPD            Z0, Z2, Z0
+	VMAXPD            Z1, Z2, Z1
+	VMOVUPS           8192(DI)(AX*8), Z2
+	VMOVUPS           8256(DI)(AX*8), Z3
+	VADDPD            Z2, Z0, Z0
+	VADDPD            Z3, Z1, Z1
+	VMAXPD.BCST       constants<>+3264(SB), Z0, Z2
+	VMAXPD.BCST       constants<>+3264(SB), Z1, Z3
+	VPADDQ.BCST       constants<>+3168(SB), Z2, Z4
+	VPADDQ.BCST       constants<>+3168(SB), Z3, Z5
+	VPSRLQ            $0x34, Z4, Z4
+	VPSRLQ            $0x34, Z5, Z5
+	VPSLLQ            $0x34, Z4, Z6
+	VPSLLQ            $0x34, Z5, Z7
+	VPSUBQ            Z6, Z2, Z2
+	VPSUBQ            Z7, Z3, Z3
+	VPADDQ.BCST       constants<>+1280(SB), Z2, Z2
+	VPADDQ.BCST       constants<>+1280(SB), Z3, Z3
+	VORPD.BCST        constants<>+3200(SB), Z4, Z4
+	VORPD.BCST        constants<>+3200(SB), Z5, Z5
+	VSUBPD.BCST       constants<>+3232(SB), Z4, Z4
+	VSUBPD.BCST       constants<>+3232(SB), Z5, Z5
+	VSUBPD.BCST       constants<>+1280(SB), Z2, Z2
+	VSUBPD.BCST       constants<>+1280(SB), Z3, Z3
+	VMULPD            Z2, Z2, Z6
+	VMULPD            Z3, Z3, Z7
+	VBROADCASTSD      constants<>+2560(SB), Z8
+	VBROADCASTSD      constants<>+2560(SB), Z9
+	VFMADD231PD.BCST  constants<>+2528(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2528(SB), Z3, Z9
+	VBROADCASTSD      constants<>+2624(SB), Z10
+	VBROADCASTSD      constants<>+2624(SB), Z11
+	VFMADD231PD.BCST  constants<>+2592(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2592(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2688(SB), Z8
+	VBROADCASTSD      constants<>+2688(SB), Z9
+	VFMADD231PD.BCST  constants<>+2656(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2656(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+2752(SB), Z10
+	VBROADCASTSD      constants<>+2752(SB), Z11
+	VFMADD231PD.BCST  constants<>+2720(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2720(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2816(SB), Z8
+	VBROADCASTSD      constants<>+2816(SB), Z9
+	VFMADD231PD.BCST  constants<>+2784(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2784(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+2880(SB), Z10
+	VBROADCASTSD      constants<>+2880(SB), Z11
+	VFMADD231PD.BCST  constants<>+2848(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2848(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2944(SB), Z8
+	VBROADCASTSD      constants<>+2944(SB), Z9
+	VFMADD231PD.BCST  constants<>+2912(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2912(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+3008(SB), Z10
+	VBROADCASTSD      constants<>+3008(SB), Z11
+	VFMADD231PD.BCST  constants<>+2976(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2976(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+3072(SB), Z8
+	VBROADCASTSD      constants<>+3072(SB), Z9
+	VFMADD231PD.BCST  constants<>+3040(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+3040(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+3136(SB), Z10
+	VBROADCASTSD      constants<>+3136(SB), Z11
+	VFMADD231PD.BCST  constants<>+3104(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+3104(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2496(SB), Z8
+	VBROADCASTSD      constants<>+2496(SB), Z9
+	VFMADD231PD       Z2, Z10, Z8
+	VFMADD231PD       Z3, Z11, Z9
+	VMULPD.BCST       constants<>+2048(SB), Z4, Z10
+	VMULPD.BCST       constants<>+2048(SB), Z5, Z11
+	VADDPD            Z2, Z10, Z12
+	VADDPD            Z3, Z11, Z13
+	VSUBPD            Z10, Z12, Z10
+	VSUBPD            Z11, Z13, Z11
+	VSUBPD            Z10, Z2, Z2
+	VSUBPD            Z11, Z3, Z3
+	VFMADD231PD.BCST  constants<>+2080(SB), Z4, Z2
+	VFMADD231PD.BCST  constants<>+2080(SB), Z5, Z3
+	VFMADD231PD       Z6, Z8, Z2
+	VFMADD231PD       Z7, Z9, Z3
+	VADDPD            Z2, Z12, Z2
+	VADDPD            Z3, Z13, Z3
+	VMULPD.BCST       24(CX), Z2, Z2
+	VMULPD.BCST       24(CX), Z3, Z3
+	VCMPPD.BCST       $0x1e, constants<>+3360(SB), Z2, K1
+	VCMPPD.BCST       $0x1e, constants<>+3360(SB), Z3, K2
+	VMINPD.BCST       constants<>+3360(SB), Z2, Z2
+	VMINPD.BCST       constants<>+3360(SB), Z3, Z3
+	VBROADCASTSD      constants<>+1952(SB), Z4
+	VMAXPD            Z2, Z4, Z2
+	VMAXPD            Z3, Z4, Z3
+	VBROADCASTSD      constants<>+2016(SB), Z4
+	VBROADCASTSD      constants<>+2016(SB), Z5
+	VFMADD231PD.BCST  constants<>+1984(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+1984(SB), Z3, Z5
+	VRNDSCALEPD       $0x00, Z4, Z4
+	VRNDSCALEPD       $0x00, Z5, Z5
+	VFNMADD231PD.BCST constants<>+2048(SB), Z4, Z2
+	VFNMADD231PD.BCST constants<>+2048(SB), Z5, Z3
+	VFNMADD231PD.BCST constants<>+2080(SB), Z4, Z2
+	VFNMADD231PD.BCST constants<>+2080(SB), Z5, Z3
+	VMULPD            Z2, Z2, Z6
+	VMULPD            Z3, Z3, Z7
+	VBROADCASTSD      constants<>+2144(SB), Z8
+	VBROADCASTSD      constants<>+2144(SB), Z9
+	VFMADD231PD.BCST  constants<>+2112(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2112(SB), Z3, Z9
+	VBROADCASTSD      constants<>+2208(SB), Z10
+	VBROADCASTSD      constants<>+2208(SB), Z11
+	VFMADD231PD.BCST  constants<>+2176(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2176(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2272(SB), Z8
+	VBROADCASTSD      constants<>+2272(SB), Z9
+	VFMADD231PD.BCST  constants<>+2240(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2240(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+2336(SB), Z10
+	VBROADCASTSD      constants<>+2336(SB), Z11
+	VFMADD231PD.BCST  constants<>+2304(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2304(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2400(SB), Z8
+	VBROADCASTSD      constants<>+2400(SB), Z9
+	VFMADD231PD.BCST  constants<>+2368(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2368(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VFMADD231PD       Z6, Z8, Z2
+	VFMADD231PD       Z7, Z9, Z3
+	VADDPD.BCST       constants<>+1280(SB), Z2, Z2
+	VADDPD.BCST       constants<>+1280(SB), Z3, Z3
+	VSCALEFPD         Z4, Z2, Z2
+	VSCALEFPD         Z5, Z3, Z3
+	VBLENDMPD.BCST    constants<>+3392(SB), Z2, K1, Z2
+	VBLENDMPD.BCST    constants<>+3392(SB), Z3, K2, Z3
+	VCMPPD.BCST       $0x1d, constants<>+3264(SB), Z0, K1
+	VCMPPD.BCST       $0x1d, constants<>+3264(SB), Z1, K2
+	VMOVAPD.Z         Z2, K1, Z0
+	VMOVAPD.Z         Z3, K2, Z1
+	VMOVUPS           Z0, 24576(DI)(AX*8)
+	VMOVUPS           Z1, 24640(DI)(AX*8)
+	ADDQ              $0x10, AX
+	CMPQ              AX, n+8(FP)
+	JL                loop
+	VZEROUPPER
+	RET
+
+// func rowLogFocal64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowLogFocal64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), DX
+	MOVQ    (AX), BX
+	MOVQ    96(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    384(AX), R8
+	MOVQ    432(AX), R9
+	VMOVUPS (R9), Z0
+	VMOVUPS 320(R9), Z1
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS        (SI)(CX*8), Z2
+	VMOVUPS        64(SI)(CX*8), Z3
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z3, K2
+	VMOVUPD.Z      (BX)(CX*8), K1, Z4
+	VMOVUPD.Z      64(BX)(CX*8), K2, Z5
+	VMOVUPS        (DI)(CX*8), Z6
+	VMOVUPS        64(DI)(CX*8), Z7
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z6, K1
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z7, K2
+	VXORPD.BCST    constants<>+1920(SB), Z4, Z6
+	VXORPD.BCST    constants<>+1920(SB), Z5, Z7
+	VBLENDMPD      Z6, Z4, K1, Z6
+	VBLENDMPD      Z7, Z5, K2, Z7
+	VBROADCASTSD   constants<>+1728(SB), Z8
+	VMAXPD         Z6, Z8, Z6
+	VMAXPD         Z7, Z8, Z7
+	VMOVUPS        8192(R8)(CX*8), Z8
+	VMOVUPS        8256(R8)(CX*8), Z9
+	VADDPD         Z8, Z6, Z6
+	VADDPD         Z9, Z7, Z7
+	VBROADCASTSD   8(DX), Z8
+	VBLENDMPD.BCST (DX), Z8, K1, Z9
+	VBLENDMPD.BCST (DX), Z8, K2, Z8
+	VMOVUPS        24576(R8)(CX*8), Z10
+	VMOVUPS        24640(R8)(CX*8), Z11
+	VMULPD         Z10, Z9, Z9
+	VMULPD         Z11, Z8, Z8
+	VFMADD231PD    Z2, Z9, Z0
+	VFMADD231PD    Z3, Z8, Z0
+	MOVQ           24(AX), R10
+	TESTQ          R10, R10
+	JZ             noGradient
+	VMOVUPS        4096(R8)(CX*8), Z10
+	VMOVUPS        4160(R8)(CX*8), Z11
+	VMOVUPS        (R8)(CX*8), Z12
+	VMOVUPS        64(R8)(CX*8), Z13
+	VMULPD         Z10, Z12, Z12
+	VMULPD         Z11, Z13, Z13
+	VPMOVQ2M       Z4, K3
+	VPMOVQ2M       Z5, K4
+	VBLENDMPD      Z12, Z10, K3, Z4
+	VBLENDMPD      Z13, Z11, K4, Z5
+	VBLENDMPD      Z10, Z12, K3, Z14
+	VBLENDMPD      Z11, Z13, K4, Z15
+	VMULPD         Z10, Z12, Z10
+	VMULPD         Z11, Z13, Z11
+	VBLENDMPD      Z14, Z4, K1, Z4
+	VBLENDMPD      Z15, Z5, K2, Z5
+	VMAXPD.BCST    constants<>+3264(SB), Z6, Z6
+	VMAXPD.BCST    constants<>+3264(SB), Z7, Z7
+	VDIVPD         Z6, Z9, Z6
+	VDIVPD         Z7, Z8, Z7
+	VMULPD         Z4, Z6, Z4
+	VMULPD         Z5, Z7, Z5
+	VMULPD.BCST    24(DX), Z4, Z4
+	VMULPD.BCST    24(DX), Z5, Z5
+	VMULPD.BCST    48(DX), Z4, Z4
+	VMULPD.BCST    48(DX), Z5, Z5
+	VXORPD.BCST    constants<>+1920(SB), Z4, Z6
+	VXORPD.BCST    constants<>+1920(SB), Z5, Z7
+	VBLENDMPD      Z6, Z4, K1, Z4
+	VBLENDMPD      Z7, Z5, K2, Z5
+	VBROADCASTSD   88(DX), Z6
+	VBLENDMPD.BCST 80(DX), Z6, K1, Z7
+	VBLENDMPD.BCST 80(DX), Z6, K2, Z6
+	VFMADD231PD    Z10, Z7, Z4
+	VFMADD231PD    Z11, Z6, Z5
+	VMULPD         Z2, Z4, Z2
+	VMULPD         Z3, Z5, Z3
+	VBROADCASTSD   constants<>+1728(SB), Z4
+	VFMADD231PD    Z2, Z4, Z1
+	VFMADD231PD    Z3, Z4, Z1
+	VXORPD.BCST    constants<>+1920(SB), Z2, Z4
+	VXORPD.BCST    constants<>+1920(SB), Z3, Z5
+	MOVQ           24(AX), R10
+	CMPB           512(AX), $0x00
+	JE             store1
+	VMOVUPS        (R10)(CX*8), Z6
+	VMOVUPS        64(R10)(CX*8), Z7
+	VADDPD         Z6, Z2, Z2
+	VADDPD         Z7, Z3, Z3
+	VMOVAPS        Z2, Z2
+	VMOVAPS        Z3, Z3
+
+store1:
+	VMOVUPS Z2, (R10)(CX*8)
+	VMOVUPS Z3, 64(R10)(CX*8)
+	MOVQ    192(AX), R10
+	TESTQ   R10, R10
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R10)(CX*8), Z2
+	VMOVUPS 64(R10)(CX*8), Z3
+	VADDPD  Z2, Z4, Z2
+	VADDPD  Z3, Z5, Z3
+	VMOVAPS Z2, Z4
+	VMOVAPS Z3, Z5
+
+store2:
+	VMOVUPS Z4, (R10)(CX*8)
+	VMOVUPS Z5, 64(R10)(CX*8)
+
+noOpposite:
+noGradient:
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R9)
+	VMOVUPS Z1, 320(R9)
+	VZEROUPPER
+	RET
+
 // func rowClass32AVX2(args *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·rowClass32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         432(AX), DX
-	VPBROADCASTD 456(AX), Y0
+	MOVQ         480(AX), DX
+	VPBROADCASTD 504(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -63274,7 +65059,7 @@ loop:
 	VORPS     Y2, Y1, Y1
 	VPTEST    constants<>+1408(SB), Y1
 	JZ        flag1
-	ORQ       $0x01, 472(AX)
+	ORQ       $0x01, 520(AX)
 
 flag1:
 	VZEROUPPER
@@ -63286,7 +65071,7 @@ TEXT ·rowValid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         432(AX), BX
+	MOVQ         480(AX), BX
 	VBROADCASTSS constants<>+32(SB), Y0
 	XORQ         AX, AX
 
@@ -63331,13 +65116,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 472(AX)
+	ORQ        $0x01, 520(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 472(AX)
+	ORQ       $0x02, 520(AX)
 
 flag2:
 	VZEROUPPER
@@ -63373,13 +65158,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 472(AX)
+	ORQ        $0x01, 520(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 472(AX)
+	ORQ       $0x02, 520(AX)
 
 flag2:
 	VZEROUPPER
@@ -63390,7 +65175,7 @@ flag2:
 TEXT ·rowTotal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
-	MOVQ 384(AX), DX
+	MOVQ 432(AX), DX
 	XORQ BX, BX
 	XORQ AX, AX
 
@@ -63413,7 +65198,7 @@ TEXT ·rowExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 360(AX), BX
+	MOVQ 408(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -63464,7 +65249,7 @@ TEXT ·rowScaledExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 360(AX), BX
+	MOVQ 408(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
@@ -63518,7 +65303,7 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 360(AX), CX
+	MOVQ 408(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -63578,12 +65363,12 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 336(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 384(AX), DI
+	MOVQ 408(AX), R8
 	XORQ AX, AX
 
 loop:
@@ -63636,16 +65421,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R8
+	MOVQ 408(AX), R9
 	MOVQ 24(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 384(AX), R11
+	MOVQ 432(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -63716,16 +65501,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R8
+	MOVQ 408(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 384(AX), R12
+	MOVQ 432(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -63816,16 +65601,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R8
+	MOVQ 408(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 384(AX), R12
+	MOVQ 432(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -63909,10 +65694,10 @@ noGradient:
 // Requires: AVX, MMX+
 TEXT ·rowLargest32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
+	MOVQ 384(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -63938,11 +65723,11 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxExp32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 264(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	XORQ AX, AX
 
 loop:
@@ -63994,7 +65779,7 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 384(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -64045,9 +65830,9 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 264(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 384(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -64127,16 +65912,16 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 384(AX), R8
 	MOVQ 264(AX), R9
 	MOVQ 288(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 384(AX), R11
+	MOVQ 432(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
@@ -64187,16 +65972,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 384(AX), R8
 	MOVQ 264(AX), R9
 	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 384(AX), R12
+	MOVQ 432(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -64267,16 +66052,16 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 384(AX), R8
 	MOVQ 264(AX), R9
 	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 384(AX), R12
+	MOVQ 432(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
@@ -64347,7 +66132,7 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 288(AX), DX
 	MOVQ 312(AX), BX
 	XORQ AX, AX
@@ -64373,13 +66158,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPullback32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 264(AX), BX
 	MOVQ 288(AX), SI
 	MOVQ 312(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 336(AX), R9
-	MOVQ 384(AX), R10
+	MOVQ 384(AX), R9
+	MOVQ 432(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -64406,7 +66191,7 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -64428,7 +66213,7 @@ TEXT ·rowDifference32AVX2(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
+	MOVQ 384(AX), SI
 	XORQ AX, AX
 
 loop:
@@ -64451,7 +66236,7 @@ loop:
 TEXT ·rowPairClass32AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), CX
-	MOVQ         432(AX), DX
+	MOVQ         480(AX), DX
 	VBROADCASTSS constants<>+64(SB), Y0
 	VBROADCASTSS constants<>+1344(SB), Y1
 	XORQ         AX, AX
@@ -64483,8 +66268,8 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPairPower32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
-	MOVQ 336(AX), DX
+	MOVQ 456(AX), CX
+	MOVQ 384(AX), DX
 	XORQ AX, AX
 
 loop:
@@ -64493,7 +66278,7 @@ loop:
 	VMAXPS       Y0, Y1, Y1
 	VMOVUPS      4096(DX)(AX*4), Y2
 	VADDPS       Y2, Y1, Y1
-	VBROADCASTSS 80(CX), Y2
+	VBROADCASTSS 88(CX), Y2
 	VMULPS       Y2, Y1, Y1
 	VBROADCASTSS constants<>+96(SB), Y2
 	VMAXPS       Y1, Y2, Y1
@@ -64564,17 +66349,17 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalZero32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
 	MOVQ 216(AX), R13
-	MOVQ 384(AX), R14
+	MOVQ 432(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64590,8 +66375,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 96(DX), Y8
-	VBROADCASTSS 92(DX), Y9
+	VBROADCASTSS 104(DX), Y8
+	VBROADCASTSS 100(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64613,7 +66398,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y7
 	VFMADD231PS  Y0, Y5, Y7
 	VMOVUPS      Y7, (R14)(R15*1)
-	VBROADCASTSS 88(DX), Y5
+	VBROADCASTSS 96(DX), Y5
 	VMULPS       Y5, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64645,7 +66430,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64653,7 +66438,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64674,17 +66459,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalTwo32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
 	MOVQ 216(AX), R13
-	MOVQ 384(AX), R14
+	MOVQ 432(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64700,8 +66485,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 96(DX), Y8
-	VBROADCASTSS 92(DX), Y9
+	VBROADCASTSS 104(DX), Y8
+	VBROADCASTSS 100(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64727,7 +66512,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PS  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSS 88(DX), Y10
+	VBROADCASTSS 96(DX), Y10
 	VMULPS       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64756,7 +66541,7 @@ noElements0:
 	VANDPS       (R8)(CX*4), Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y7, Y0, Y0
-	VBROADCASTSS 76(DX), Y1
+	VBROADCASTSS 84(DX), Y1
 	VMULPS       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PS  Y5, Y1, Y3
@@ -64767,7 +66552,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64775,7 +66560,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64796,17 +66581,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocal32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
 	MOVQ 216(AX), R13
-	MOVQ 384(AX), R14
+	MOVQ 432(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
@@ -64822,8 +66607,8 @@ loop:
 	VBLENDVPS    Y2, Y4, Y5, Y4
 	VXORPS       constants<>+0(SB), Y2, Y5
 	VMOVUPS      2048(BX)(CX*4), Y7
-	VBROADCASTSS 96(DX), Y8
-	VBROADCASTSS 92(DX), Y9
+	VBROADCASTSS 104(DX), Y8
+	VBROADCASTSS 100(DX), Y9
 	VFMADD231PS  Y9, Y7, Y8
 	VCMPPS       $0x04, constants<>+64(SB), Y8, Y7
 	VBROADCASTSS constants<>+64(SB), Y9
@@ -64849,7 +66634,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PS  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSS 88(DX), Y10
+	VBROADCASTSS 96(DX), Y10
 	VMULPS       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -64878,7 +66663,7 @@ noElements0:
 	VANDPS       (R8)(CX*4), Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y7, Y0, Y0
-	VBROADCASTSS 76(DX), Y1
+	VBROADCASTSS 84(DX), Y1
 	VMULPS       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PS  Y5, Y1, Y3
@@ -64889,7 +66674,7 @@ noElements0:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -64897,7 +66682,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*4)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -64918,11 +66703,11 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairSums32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
-	MOVQ 384(AX), DI
+	MOVQ 384(AX), SI
+	MOVQ 432(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -64958,15 +66743,15 @@ loop:
 	VMOVUPS      448(DI)(R8*1), Y3
 	VFMADD231PS  Y2, Y1, Y3
 	VMOVUPS      Y3, 448(DI)(R8*1)
-	VBROADCASTSS 120(CX), Y3
-	VBROADCASTSS 116(CX), Y5
+	VBROADCASTSS 128(CX), Y3
+	VBROADCASTSS 124(CX), Y5
 	VFMADD231PS  Y5, Y4, Y3
 	VMOVUPS      512(DI)(R8*1), Y4
 	VFMADD231PS  Y2, Y3, Y4
 	VMOVUPS      Y4, 512(DI)(R8*1)
 	VMULPS       Y0, Y1, Y0
-	VBROADCASTSS 120(CX), Y2
-	VBROADCASTSS 116(CX), Y3
+	VBROADCASTSS 128(CX), Y2
+	VBROADCASTSS 124(CX), Y3
 	VFMADD231PS  Y3, Y1, Y2
 	VMOVUPS      576(DI)(R8*1), Y1
 	VFMADD231PS  Y0, Y2, Y1
@@ -64982,13 +66767,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairGrad32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	MOVQ 24(AX), R8
 	MOVQ 192(AX), R9
-	MOVQ 384(AX), R10
+	MOVQ 432(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -65002,10 +66787,10 @@ loop:
 	VBLENDVPS    Y1, Y3, Y2, Y4
 	VBLENDVPS    Y1, Y2, Y3, Y1
 	VMOVUPS      2048(BX)(CX*4), Y2
-	VBROADCASTSS 108(DX), Y3
-	VBROADCASTSS 104(DX), Y5
+	VBROADCASTSS 116(DX), Y3
+	VBROADCASTSS 112(DX), Y5
 	VFMADD231PS  Y5, Y2, Y3
-	VBROADCASTSS 112(DX), Y2
+	VBROADCASTSS 120(DX), Y2
 	VFMADD231PS  Y2, Y4, Y3
 	VMOVUPS      (BX)(CX*4), Y2
 	VBROADCASTSS 44(DX), Y5
@@ -65022,7 +66807,7 @@ loop:
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
@@ -65030,7 +66815,7 @@ loop:
 
 store1:
 	VMOVUPS Y0, (R8)(CX*4)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
@@ -65049,11 +66834,11 @@ store2:
 // Requires: AVX, FMA3
 TEXT ·rowSumsNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 384(AX), DI
+	MOVQ 432(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
@@ -65090,12 +66875,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 336(AX), DI
-	MOVQ 384(AX), R8
+	MOVQ 384(AX), DI
+	MOVQ 432(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -65137,12 +66922,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 264(AX), SI
-	MOVQ 336(AX), DI
-	MOVQ 384(AX), R8
+	MOVQ 384(AX), DI
+	MOVQ 432(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
@@ -65181,12 +66966,12 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowGradNone32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 384(AX), R9
+	MOVQ 432(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -65205,7 +66990,7 @@ loop:
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -65224,13 +67009,13 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSigmoid32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 336(AX), R9
-	MOVQ 384(AX), R10
+	MOVQ 384(AX), R9
+	MOVQ 432(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -65255,7 +67040,7 @@ loop:
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -65274,13 +67059,13 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSoftmax32AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 288(AX), DI
 	MOVQ 264(AX), R8
-	MOVQ 336(AX), R9
-	MOVQ 384(AX), CX
+	MOVQ 384(AX), R9
+	MOVQ 432(AX), CX
 	XORQ R10, R10
 	XORQ CX, CX
 
@@ -65298,7 +67083,7 @@ loop:
 	VFMADD231PS  Y2, Y1, Y3
 	VMULPS       Y0, Y1, Y0
 	VMULPS       Y3, Y0, Y0
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*4), Y1
 	VADDPS       Y1, Y0, Y0
@@ -65313,13 +67098,576 @@ store1:
 	VZEROUPPER
 	RET
 
+// func rowDistance32AVX2(args *byte, n int)
+// Requires: AVX, MMX+
+TEXT ·rowDistance32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 360(AX), DX
+	MOVQ 336(AX), BX
+	XORQ AX, AX
+
+loop:
+	PREFETCHT0   2048(DX)(AX*4)
+	VMOVUPS      (DX)(AX*4), Y0
+	VANDPS       constants<>+896(SB), Y0, Y1
+	VSQRTPS      Y1, Y1
+	VBROADCASTSS 68(CX), Y2
+	VSUBPS       Y1, Y2, Y2
+	VBLENDVPS    Y0, Y2, Y1, Y0
+	VMOVUPS      Y0, (BX)(AX*4)
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowField32AVX2(args *byte, n int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rowField32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), DX
+	MOVQ (AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 120(AX), CX
+	MOVQ 384(AX), DI
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), CX
+	MOVQ 432(AX), R9
+	XORQ R10, R10
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VANDPS       (BX)(CX*4), Y1, Y1
+	VMOVUPS      2048(DI)(CX*4), Y2
+	VMOVUPS      (DI)(CX*4), Y3
+	VMULPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y2, Y3, Y1
+	PREFETCHT0   2048(R8)(CX*4)
+	VMOVUPS      (R8)(CX*4), Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      (R9)(R10*1), Y2
+	VFMADD231PS  Y0, Y4, Y2
+	VMOVUPS      Y2, (R9)(R10*1)
+	MOVQ         24(AX), R11
+	TESTQ        R11, R11
+	JZ           noGradient
+	VBROADCASTSS 24(DX), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R9)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R9)(R10*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	MOVQ         24(AX), R11
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R11)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R11)(CX*4)
+	MOVQ    192(AX), R11
+	TESTQ   R11, R11
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*4)
+
+noOpposite:
+noGradient:
+	XORQ $0x20, R10
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowFieldSquare32AVX2(args *byte, n int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rowFieldSquare32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), DX
+	MOVQ (AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 384(AX), R8
+	MOVQ 336(AX), R9
+	MOVQ 360(AX), R10
+	MOVQ 432(AX), R11
+	XORQ R12, R12
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VANDPS       (BX)(CX*4), Y1, Y1
+	VMOVUPS      2048(R8)(CX*4), Y2
+	VMOVUPS      (R8)(CX*4), Y3
+	VMULPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y2, Y3, Y2
+	PREFETCHT0   2048(R9)(CX*4)
+	VMOVUPS      (R9)(CX*4), Y3
+	PREFETCHT0   2048(R10)(CX*4)
+	VMOVUPS      (DI)(CX*4), Y5
+	VBROADCASTSS constants<>+256(SB), Y6
+	VSUBPS       Y5, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VFNMADD231PS Y5, Y1, Y4
+	VANDPS       constants<>+896(SB), Y3, Y1
+	VMOVUPS      (R10)(CX*4), Y3
+	VANDPS       constants<>+896(SB), Y3, Y3
+	VADDPS       Y3, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y4, Y0, Y0
+	VMOVUPS      (R11)(R12*1), Y1
+	VFMADD231PS  Y0, Y4, Y1
+	VMOVUPS      Y1, (R11)(R12*1)
+	MOVQ         24(AX), R13
+	TESTQ        R13, R13
+	JZ           noGradient
+	VBROADCASTSS 24(DX), Y1
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R11)(R12*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R11)(R12*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	MOVQ         24(AX), R13
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R13)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R13)(CX*4)
+	MOVQ    192(AX), R13
+	TESTQ   R13, R13
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R13)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R13)(CX*4)
+
+noOpposite:
+noGradient:
+	XORQ $0x20, R12
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowErrors32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowErrors32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 384(AX), SI
+	MOVQ 432(AX), DI
+	XORQ R8, R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VANDPS       (CX)(AX*4), Y1, Y1
+	VMOVUPS      2048(SI)(AX*4), Y2
+	VMOVUPS      (SI)(AX*4), Y3
+	VMULPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y2, Y3, Y2
+	VMOVUPS      (BX)(AX*4), Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VSUBPS       Y2, Y3, Y3
+	VMULPS       Y0, Y4, Y4
+	VMULPS       Y0, Y1, Y0
+	VMOVUPS      64(DI)(R8*1), Y1
+	VFMADD231PS  Y4, Y2, Y1
+	VMOVUPS      Y1, 64(DI)(R8*1)
+	VMOVUPS      128(DI)(R8*1), Y1
+	VFMADD231PS  Y4, Y3, Y1
+	VMOVUPS      Y1, 128(DI)(R8*1)
+	VMOVUPS      192(DI)(R8*1), Y1
+	VFMADD231PS  Y0, Y2, Y1
+	VMOVUPS      Y1, 192(DI)(R8*1)
+	VMOVUPS      256(DI)(R8*1), Y1
+	VFMADD231PS  Y0, Y3, Y1
+	VMOVUPS      Y1, 256(DI)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowBinaryPower32AVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rowBinaryPower32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (BX)(AX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y0
+	VANDPS       (DX)(AX*4), Y0, Y0
+	VMOVUPS      (SI)(AX*4), Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VBROADCASTSS constants<>+64(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      4096(DI)(AX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VBROADCASTSS 64(CX), Y2
+	VBROADCASTSS 16(CX), Y3
+	VBLENDVPS    Y1, Y3, Y2, Y1
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+96(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+160(SB), Y1
+	VFMADD231PS  constants<>+128(SB), Y0, Y1
+	VROUNDPS     $0x00, Y1, Y1
+	VFNMADD231PS constants<>+192(SB), Y1, Y0
+	VFNMADD231PS constants<>+224(SB), Y1, Y0
+	VMULPS       Y0, Y0, Y2
+	VBROADCASTSS constants<>+352(SB), Y3
+	VFMADD231PS  constants<>+384(SB), Y0, Y3
+	VFMADD231PS  constants<>+416(SB), Y2, Y3
+	VBROADCASTSS constants<>+288(SB), Y4
+	VFMADD231PS  constants<>+320(SB), Y0, Y4
+	VFMADD231PS  Y2, Y3, Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VCVTPS2DQ    Y1, Y1
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VPADDD       constants<>+1152(SB), Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 12288(DI)(AX*4)
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowBinaryFocal32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowBinaryFocal32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), DX
+	MOVQ (AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 384(AX), R8
+	MOVQ 432(AX), R9
+	XORQ R10, R10
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VANDPS       (BX)(CX*4), Y1, Y1
+	VMOVUPS      (DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VXORPS       constants<>+0(SB), Y1, Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      4096(R8)(CX*4), Y4
+	VADDPS       Y4, Y3, Y3
+	VBROADCASTSS 4(DX), Y4
+	VBROADCASTSS (DX), Y5
+	VBLENDVPS    Y2, Y5, Y4, Y4
+	VMOVUPS      12288(R8)(CX*4), Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y3, Y4, Y5
+	VMOVUPS      (R9)(R10*1), Y6
+	VFMADD231PS  Y0, Y5, Y6
+	VMOVUPS      Y6, (R9)(R10*1)
+	MOVQ         24(AX), R11
+	TESTQ        R11, R11
+	JZ           noGradient
+	VMOVUPS      2048(R8)(CX*4), Y5
+	VMOVUPS      (R8)(CX*4), Y6
+	VMULPS       Y5, Y6, Y6
+	VBLENDVPS    Y1, Y6, Y5, Y7
+	VBLENDVPS    Y1, Y5, Y6, Y1
+	VMULPS       Y5, Y6, Y5
+	VBLENDVPS    Y2, Y1, Y7, Y6
+	VBLENDVPS    Y2, Y7, Y1, Y1
+	VBROADCASTSS 64(DX), Y7
+	VBROADCASTSS 16(DX), Y8
+	VBLENDVPS    Y2, Y8, Y7, Y7
+	VMULPS       Y7, Y1, Y1
+	VFNMADD231PS Y3, Y1, Y6
+	VMULPS       Y6, Y4, Y1
+	VBROADCASTSS 24(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VXORPS       constants<>+0(SB), Y1, Y3
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VBROADCASTSS 44(DX), Y3
+	VBROADCASTSS 40(DX), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VFMADD231PS  Y5, Y2, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R9)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R9)(R10*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	MOVQ         24(AX), R11
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R11)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R11)(CX*4)
+	MOVQ    192(AX), R11
+	TESTQ   R11, R11
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*4)
+
+noOpposite:
+noGradient:
+	XORQ $0x20, R10
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowLogPower32AVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rowLogPower32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (BX)(AX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y0
+	VANDPS       (DX)(AX*4), Y0, Y0
+	VMOVUPS      (SI)(AX*4), Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMAXPS       Y0, Y1, Y0
+	VMOVUPS      4096(DI)(AX*4), Y1
+	VADDPS       Y1, Y0, Y0
+	VMAXPS       constants<>+1120(SB), Y0, Y1
+	VPSUBD       constants<>+928(SB), Y1, Y2
+	VPSRAD       $0x17, Y2, Y2
+	VPSLLD       $0x17, Y2, Y3
+	VPSUBD       Y3, Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       constants<>+256(SB), Y1, Y1
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+800(SB), Y4
+	VFMADD231PS  constants<>+960(SB), Y1, Y4
+	VBROADCASTSS constants<>+736(SB), Y5
+	VFMADD231PS  constants<>+992(SB), Y1, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VBROADCASTSS constants<>+672(SB), Y4
+	VFMADD231PS  constants<>+1024(SB), Y1, Y4
+	VFMADD231PS  Y3, Y5, Y4
+	VBROADCASTSS constants<>+608(SB), Y5
+	VFMADD231PS  constants<>+1056(SB), Y1, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VBROADCASTSS constants<>+1088(SB), Y4
+	VFMADD231PS  Y1, Y5, Y4
+	VMULPS       constants<>+192(SB), Y2, Y5
+	VADDPS       Y1, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y1, Y1
+	VFMADD231PS  constants<>+224(SB), Y2, Y1
+	VFMADD231PS  Y3, Y4, Y1
+	VADDPS       Y1, Y6, Y1
+	VBROADCASTSS 12(CX), Y2
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1e, constants<>+1664(SB), Y1, Y2
+	VMINPS       constants<>+1664(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y4, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y6
+	VFMADD231PS  Y4, Y5, Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VBLENDVPS    Y2, constants<>+1536(SB), Y1, Y1
+	VCMPPS       $0x1d, constants<>+1120(SB), Y0, Y0
+	VANDPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 12288(DI)(AX*4)
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowLogFocal32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowLogFocal32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), DX
+	MOVQ (AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 384(AX), R8
+	MOVQ 432(AX), R9
+	XORQ R10, R10
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VANDPS       (BX)(CX*4), Y1, Y1
+	VMOVUPS      (DI)(CX*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VXORPS       constants<>+0(SB), Y1, Y3
+	VBLENDVPS    Y2, Y3, Y1, Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y3, Y4, Y3
+	VMOVUPS      4096(R8)(CX*4), Y4
+	VADDPS       Y4, Y3, Y3
+	VBROADCASTSS 4(DX), Y4
+	VBROADCASTSS (DX), Y5
+	VBLENDVPS    Y2, Y5, Y4, Y4
+	VMOVUPS      12288(R8)(CX*4), Y5
+	VMULPS       Y5, Y4, Y4
+	VMOVUPS      (R9)(R10*1), Y5
+	VFMADD231PS  Y0, Y4, Y5
+	VMOVUPS      Y5, (R9)(R10*1)
+	MOVQ         24(AX), R11
+	TESTQ        R11, R11
+	JZ           noGradient
+	VMOVUPS      2048(R8)(CX*4), Y5
+	VMOVUPS      (R8)(CX*4), Y6
+	VMULPS       Y5, Y6, Y6
+	VBLENDVPS    Y1, Y6, Y5, Y7
+	VBLENDVPS    Y1, Y5, Y6, Y1
+	VMULPS       Y5, Y6, Y5
+	VBLENDVPS    Y2, Y1, Y7, Y1
+	VMAXPS       constants<>+1120(SB), Y3, Y3
+	VDIVPS       Y3, Y4, Y3
+	VMULPS       Y1, Y3, Y1
+	VBROADCASTSS 12(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VBROADCASTSS 24(DX), Y3
+	VMULPS       Y3, Y1, Y1
+	VXORPS       constants<>+0(SB), Y1, Y3
+	VBLENDVPS    Y2, Y3, Y1, Y1
+	VBROADCASTSS 44(DX), Y3
+	VBROADCASTSS 40(DX), Y4
+	VBLENDVPS    Y2, Y4, Y3, Y2
+	VFMADD231PS  Y5, Y2, Y1
+	VMULPS       Y0, Y1, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R9)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R9)(R10*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	MOVQ         24(AX), R11
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R11)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R11)(CX*4)
+	MOVQ    192(AX), R11
+	TESTQ   R11, R11
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*4)
+
+noOpposite:
+noGradient:
+	XORQ $0x20, R10
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
 // func rowClass64AVX2(args *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·rowClass64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), BX
-	MOVQ         432(AX), DX
-	VPBROADCASTQ 456(AX), Y0
+	MOVQ         480(AX), DX
+	VPBROADCASTQ 504(AX), Y0
 	VXORPS       Y1, Y1, Y1
 	VXORPS       Y2, Y2, Y2
 	XORQ         CX, CX
@@ -65336,7 +67684,7 @@ loop:
 	VORPS     Y2, Y1, Y1
 	VPTEST    constants<>+1408(SB), Y1
 	JZ        flag1
-	ORQ       $0x01, 472(AX)
+	ORQ       $0x01, 520(AX)
 
 flag1:
 	VZEROUPPER
@@ -65348,15 +67696,15 @@ TEXT ·rowValid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         (AX), CX
 	MOVQ         96(AX), DX
-	MOVQ         432(AX), BX
-	VBROADCASTSD constants<>+1664(SB), Y0
+	MOVQ         480(AX), BX
+	VBROADCASTSD constants<>+1696(SB), Y0
 	XORQ         AX, AX
 
 loop:
 	VPMOVZXBQ (BX)(AX*1), Y1
 	VPCMPEQQ  Y0, Y1, Y1
 	VMOVUPS   (CX)(AX*8), Y2
-	VBLENDVPD Y1, constants<>+1696(SB), Y2, Y1
+	VBLENDVPD Y1, constants<>+1728(SB), Y2, Y1
 	VMOVUPS   Y1, (DX)(AX*8)
 	ADDQ      $0x04, AX
 	CMPQ      AX, n+8(FP)
@@ -65377,12 +67725,12 @@ TEXT ·rowMap64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1728(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1760(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1760(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1792(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
 	VMINPD     constants<>+1280(SB), Y2, Y2
-	VMAXPD     constants<>+1696(SB), Y2, Y2
+	VMAXPD     constants<>+1728(SB), Y2, Y2
 	VMULPD     Y2, Y2, Y3
 	VCMPPD     $0x04, Y2, Y3, Y3
 	VORPS      Y3, Y1, Y1
@@ -65393,13 +67741,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 472(AX)
+	ORQ        $0x01, 520(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 472(AX)
+	ORQ       $0x02, 520(AX)
 
 flag2:
 	VZEROUPPER
@@ -65418,14 +67766,14 @@ TEXT ·rowWeight64AVX2(SB), NOSPLIT, $0-16
 loop:
 	PREFETCHT0 4096(DX)(CX*8)
 	VMOVUPS    (DX)(CX*8), Y2
-	VCMPPD     $0x19, constants<>+1696(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1792(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1728(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1824(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
 	VORPS      Y3, Y0, Y0
-	VCMPPD     $0x19, constants<>+1824(SB), Y2, Y3
-	VCMPPD     $0x16, constants<>+1856(SB), Y2, Y4
+	VCMPPD     $0x19, constants<>+1856(SB), Y2, Y3
+	VCMPPD     $0x16, constants<>+1888(SB), Y2, Y4
 	VORPS      Y3, Y4, Y3
-	VCMPPD     $0x04, constants<>+1696(SB), Y2, Y4
+	VCMPPD     $0x04, constants<>+1728(SB), Y2, Y4
 	VANDPS     Y3, Y4, Y3
 	VORPS      Y3, Y1, Y1
 	VMOVUPS    Y2, (BX)(CX*8)
@@ -65435,13 +67783,13 @@ loop:
 	VMOVMSKPS  Y0, CX
 	TESTL      CX, CX
 	JZ         flag1
-	ORQ        $0x01, 472(AX)
+	ORQ        $0x01, 520(AX)
 
 flag1:
 	VMOVMSKPS Y1, CX
 	TESTL     CX, CX
 	JZ        flag2
-	ORQ       $0x02, 472(AX)
+	ORQ       $0x02, 520(AX)
 
 flag2:
 	VZEROUPPER
@@ -65452,7 +67800,7 @@ flag2:
 TEXT ·rowTotal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
-	MOVQ 384(AX), DX
+	MOVQ 432(AX), DX
 	XORQ BX, BX
 	XORQ AX, AX
 
@@ -65475,46 +67823,46 @@ TEXT ·rowExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 360(AX), BX
+	MOVQ 408(AX), BX
 	XORQ AX, AX
 
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
-	VORPD        constants<>+1888(SB), Y0, Y0
-	VBROADCASTSD constants<>+1920(SB), Y1
+	VORPD        constants<>+1920(SB), Y0, Y0
+	VBROADCASTSD constants<>+1952(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1984(SB), Y1
-	VFMADD231PD  constants<>+1952(SB), Y0, Y1
+	VBROADCASTSD constants<>+2016(SB), Y1
+	VFMADD231PD  constants<>+1984(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+2016(SB), Y1, Y0
 	VFNMADD231PD constants<>+2048(SB), Y1, Y0
+	VFNMADD231PD constants<>+2080(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2112(SB), Y3
-	VFMADD231PD  constants<>+2080(SB), Y0, Y3
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VFMADD231PD  constants<>+2144(SB), Y0, Y4
+	VBROADCASTSD constants<>+2144(SB), Y3
+	VFMADD231PD  constants<>+2112(SB), Y0, Y3
+	VBROADCASTSD constants<>+2208(SB), Y4
+	VFMADD231PD  constants<>+2176(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2240(SB), Y3
-	VFMADD231PD  constants<>+2208(SB), Y0, Y3
+	VBROADCASTSD constants<>+2272(SB), Y3
+	VFMADD231PD  constants<>+2240(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y0, Y4
+	VBROADCASTSD constants<>+2336(SB), Y4
+	VFMADD231PD  constants<>+2304(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2368(SB), Y3
-	VFMADD231PD  constants<>+2336(SB), Y0, Y3
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3296(SB), Y2, Y2
+	VADDPD       constants<>+3424(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3296(SB), Y1, Y1
+	VADDPD       constants<>+3424(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
@@ -65534,51 +67882,51 @@ TEXT ·rowScaledExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
 	MOVQ (AX), CX
 	MOVQ 96(AX), DX
-	MOVQ 360(AX), BX
+	MOVQ 408(AX), BX
 	MOVQ 120(AX), SI
 	XORQ AX, AX
 
 loop:
 	PREFETCHT0   4096(CX)(AX*8)
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y0
 	VANDPS       (CX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2432(SB), Y2
-	VFMADD231PD  constants<>+2400(SB), Y1, Y2
+	VBROADCASTSD constants<>+2464(SB), Y2
+	VFMADD231PD  constants<>+2432(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VORPD        constants<>+1888(SB), Y0, Y0
-	VBROADCASTSD constants<>+1920(SB), Y1
+	VORPD        constants<>+1920(SB), Y0, Y0
+	VBROADCASTSD constants<>+1952(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1984(SB), Y1
-	VFMADD231PD  constants<>+1952(SB), Y0, Y1
+	VBROADCASTSD constants<>+2016(SB), Y1
+	VFMADD231PD  constants<>+1984(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+2016(SB), Y1, Y0
 	VFNMADD231PD constants<>+2048(SB), Y1, Y0
+	VFNMADD231PD constants<>+2080(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2112(SB), Y3
-	VFMADD231PD  constants<>+2080(SB), Y0, Y3
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VFMADD231PD  constants<>+2144(SB), Y0, Y4
+	VBROADCASTSD constants<>+2144(SB), Y3
+	VFMADD231PD  constants<>+2112(SB), Y0, Y3
+	VBROADCASTSD constants<>+2208(SB), Y4
+	VFMADD231PD  constants<>+2176(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2240(SB), Y3
-	VFMADD231PD  constants<>+2208(SB), Y0, Y3
+	VBROADCASTSD constants<>+2272(SB), Y3
+	VFMADD231PD  constants<>+2240(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y0, Y4
+	VBROADCASTSD constants<>+2336(SB), Y4
+	VFMADD231PD  constants<>+2304(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2368(SB), Y3
-	VFMADD231PD  constants<>+2336(SB), Y0, Y3
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3296(SB), Y2, Y2
+	VADDPD       constants<>+3424(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3296(SB), Y1, Y1
+	VADDPD       constants<>+3424(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (BX)(AX*8)
@@ -65596,7 +67944,7 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowLog64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 360(AX), CX
+	MOVQ 408(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -65604,8 +67952,8 @@ loop:
 	VMOVUPS      32(CX)(AX*8), Y1
 	VCMPPD       $0x1d, constants<>+1312(SB), Y0, Y2
 	VCMPPD       $0x1d, constants<>+1312(SB), Y1, Y3
-	VBROADCASTSD constants<>+2464(SB), Y4
-	VBROADCASTSD constants<>+2464(SB), Y5
+	VBROADCASTSD constants<>+2496(SB), Y4
+	VBROADCASTSD constants<>+2496(SB), Y5
 	VFMADD231PD  constants<>+1312(SB), Y0, Y4
 	VFMADD231PD  constants<>+1312(SB), Y1, Y5
 	VBLENDVPD    Y2, Y4, Y0, Y0
@@ -65614,78 +67962,78 @@ loop:
 	VANDPS       constants<>+1280(SB), Y3, Y3
 	VMULPD       Y0, Y0, Y4
 	VMULPD       Y1, Y1, Y5
-	VBROADCASTSD constants<>+2528(SB), Y6
-	VBROADCASTSD constants<>+2528(SB), Y7
-	VFMADD231PD  constants<>+2496(SB), Y0, Y6
-	VFMADD231PD  constants<>+2496(SB), Y1, Y7
-	VBROADCASTSD constants<>+2592(SB), Y8
-	VBROADCASTSD constants<>+2592(SB), Y9
-	VFMADD231PD  constants<>+2560(SB), Y0, Y8
-	VFMADD231PD  constants<>+2560(SB), Y1, Y9
+	VBROADCASTSD constants<>+2560(SB), Y6
+	VBROADCASTSD constants<>+2560(SB), Y7
+	VFMADD231PD  constants<>+2528(SB), Y0, Y6
+	VFMADD231PD  constants<>+2528(SB), Y1, Y7
+	VBROADCASTSD constants<>+2624(SB), Y8
+	VBROADCASTSD constants<>+2624(SB), Y9
+	VFMADD231PD  constants<>+2592(SB), Y0, Y8
+	VFMADD231PD  constants<>+2592(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2656(SB), Y6
-	VBROADCASTSD constants<>+2656(SB), Y7
-	VFMADD231PD  constants<>+2624(SB), Y0, Y6
-	VFMADD231PD  constants<>+2624(SB), Y1, Y7
+	VBROADCASTSD constants<>+2688(SB), Y6
+	VBROADCASTSD constants<>+2688(SB), Y7
+	VFMADD231PD  constants<>+2656(SB), Y0, Y6
+	VFMADD231PD  constants<>+2656(SB), Y1, Y7
 	VFMADD231PD  Y4, Y8, Y6
 	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2720(SB), Y8
-	VBROADCASTSD constants<>+2720(SB), Y9
-	VFMADD231PD  constants<>+2688(SB), Y0, Y8
-	VFMADD231PD  constants<>+2688(SB), Y1, Y9
+	VBROADCASTSD constants<>+2752(SB), Y8
+	VBROADCASTSD constants<>+2752(SB), Y9
+	VFMADD231PD  constants<>+2720(SB), Y0, Y8
+	VFMADD231PD  constants<>+2720(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2784(SB), Y6
-	VBROADCASTSD constants<>+2784(SB), Y7
-	VFMADD231PD  constants<>+2752(SB), Y0, Y6
-	VFMADD231PD  constants<>+2752(SB), Y1, Y7
+	VBROADCASTSD constants<>+2816(SB), Y6
+	VBROADCASTSD constants<>+2816(SB), Y7
+	VFMADD231PD  constants<>+2784(SB), Y0, Y6
+	VFMADD231PD  constants<>+2784(SB), Y1, Y7
 	VFMADD231PD  Y4, Y8, Y6
 	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2848(SB), Y8
-	VBROADCASTSD constants<>+2848(SB), Y9
-	VFMADD231PD  constants<>+2816(SB), Y0, Y8
-	VFMADD231PD  constants<>+2816(SB), Y1, Y9
+	VBROADCASTSD constants<>+2880(SB), Y8
+	VBROADCASTSD constants<>+2880(SB), Y9
+	VFMADD231PD  constants<>+2848(SB), Y0, Y8
+	VFMADD231PD  constants<>+2848(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2912(SB), Y6
-	VBROADCASTSD constants<>+2912(SB), Y7
-	VFMADD231PD  constants<>+2880(SB), Y0, Y6
-	VFMADD231PD  constants<>+2880(SB), Y1, Y7
+	VBROADCASTSD constants<>+2944(SB), Y6
+	VBROADCASTSD constants<>+2944(SB), Y7
+	VFMADD231PD  constants<>+2912(SB), Y0, Y6
+	VFMADD231PD  constants<>+2912(SB), Y1, Y7
 	VFMADD231PD  Y4, Y8, Y6
 	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+2976(SB), Y8
-	VBROADCASTSD constants<>+2976(SB), Y9
-	VFMADD231PD  constants<>+2944(SB), Y0, Y8
-	VFMADD231PD  constants<>+2944(SB), Y1, Y9
+	VBROADCASTSD constants<>+3008(SB), Y8
+	VBROADCASTSD constants<>+3008(SB), Y9
+	VFMADD231PD  constants<>+2976(SB), Y0, Y8
+	VFMADD231PD  constants<>+2976(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+3040(SB), Y6
-	VBROADCASTSD constants<>+3040(SB), Y7
-	VFMADD231PD  constants<>+3008(SB), Y0, Y6
-	VFMADD231PD  constants<>+3008(SB), Y1, Y7
+	VBROADCASTSD constants<>+3072(SB), Y6
+	VBROADCASTSD constants<>+3072(SB), Y7
+	VFMADD231PD  constants<>+3040(SB), Y0, Y6
+	VFMADD231PD  constants<>+3040(SB), Y1, Y7
 	VFMADD231PD  Y4, Y8, Y6
 	VFMADD231PD  Y5, Y9, Y7
-	VBROADCASTSD constants<>+3104(SB), Y8
-	VBROADCASTSD constants<>+3104(SB), Y9
-	VFMADD231PD  constants<>+3072(SB), Y0, Y8
-	VFMADD231PD  constants<>+3072(SB), Y1, Y9
+	VBROADCASTSD constants<>+3136(SB), Y8
+	VBROADCASTSD constants<>+3136(SB), Y9
+	VFMADD231PD  constants<>+3104(SB), Y0, Y8
+	VFMADD231PD  constants<>+3104(SB), Y1, Y9
 	VFMADD231PD  Y4, Y6, Y8
 	VFMADD231PD  Y5, Y7, Y9
-	VBROADCASTSD constants<>+2464(SB), Y6
-	VBROADCASTSD constants<>+2464(SB), Y7
+	VBROADCASTSD constants<>+2496(SB), Y6
+	VBROADCASTSD constants<>+2496(SB), Y7
 	VFMADD231PD  Y0, Y8, Y6
 	VFMADD231PD  Y1, Y9, Y7
-	VMULPD       constants<>+2016(SB), Y2, Y8
-	VMULPD       constants<>+2016(SB), Y3, Y9
+	VMULPD       constants<>+2048(SB), Y2, Y8
+	VMULPD       constants<>+2048(SB), Y3, Y9
 	VADDPD       Y0, Y8, Y10
 	VADDPD       Y1, Y9, Y11
 	VSUBPD       Y8, Y10, Y8
 	VSUBPD       Y9, Y11, Y9
 	VSUBPD       Y8, Y0, Y0
 	VSUBPD       Y9, Y1, Y1
-	VFMADD231PD  constants<>+2048(SB), Y2, Y0
-	VFMADD231PD  constants<>+2048(SB), Y3, Y1
+	VFMADD231PD  constants<>+2080(SB), Y2, Y0
+	VFMADD231PD  constants<>+2080(SB), Y3, Y1
 	VFMADD231PD  Y4, Y6, Y0
 	VFMADD231PD  Y5, Y7, Y1
 	VADDPD       Y0, Y10, Y0
@@ -65702,59 +68050,59 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
-	MOVQ 336(AX), DI
-	MOVQ 360(AX), R8
+	MOVQ 384(AX), DI
+	MOVQ 408(AX), R8
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
-	VBROADCASTSD constants<>+2432(SB), Y2
-	VFMADD231PD  constants<>+2400(SB), Y1, Y2
+	VBROADCASTSD constants<>+2464(SB), Y2
+	VFMADD231PD  constants<>+2432(SB), Y1, Y2
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(R8)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1920(SB), Y1
+	VBROADCASTSD constants<>+1952(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1984(SB), Y1
-	VFMADD231PD  constants<>+1952(SB), Y0, Y1
+	VBROADCASTSD constants<>+2016(SB), Y1
+	VFMADD231PD  constants<>+1984(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+2016(SB), Y1, Y0
 	VFNMADD231PD constants<>+2048(SB), Y1, Y0
+	VFNMADD231PD constants<>+2080(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2112(SB), Y3
-	VFMADD231PD  constants<>+2080(SB), Y0, Y3
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VFMADD231PD  constants<>+2144(SB), Y0, Y4
+	VBROADCASTSD constants<>+2144(SB), Y3
+	VFMADD231PD  constants<>+2112(SB), Y0, Y3
+	VBROADCASTSD constants<>+2208(SB), Y4
+	VFMADD231PD  constants<>+2176(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2240(SB), Y3
-	VFMADD231PD  constants<>+2208(SB), Y0, Y3
+	VBROADCASTSD constants<>+2272(SB), Y3
+	VFMADD231PD  constants<>+2240(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y0, Y4
+	VBROADCASTSD constants<>+2336(SB), Y4
+	VFMADD231PD  constants<>+2304(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2368(SB), Y3
-	VFMADD231PD  constants<>+2336(SB), Y0, Y3
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3296(SB), Y2, Y2
+	VADDPD       constants<>+3424(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3296(SB), Y1, Y1
+	VADDPD       constants<>+3424(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 24576(DI)(AX*8)
@@ -65768,22 +68116,22 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R8
+	MOVQ 408(AX), R9
 	MOVQ 24(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 384(AX), R11
+	MOVQ 432(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65791,11 +68139,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1696(SB), Y7
+	VBROADCASTSD constants<>+1728(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1888(SB), Y2, Y8
-	VBROADCASTSD constants<>+1696(SB), Y9
+	VXORPD       constants<>+1920(SB), Y2, Y8
+	VBROADCASTSD constants<>+1728(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -65830,7 +68178,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R11)(R12*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R11)(R12*1)
@@ -65848,22 +68196,22 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R8
+	MOVQ 408(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 384(AX), R12
+	MOVQ 432(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65871,11 +68219,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1696(SB), Y7
+	VBROADCASTSD constants<>+1728(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1888(SB), Y2, Y8
-	VBROADCASTSD constants<>+1696(SB), Y9
+	VXORPD       constants<>+1920(SB), Y2, Y8
+	VBROADCASTSD constants<>+1728(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -65885,8 +68233,8 @@ loop:
 	VBROADCASTSD (CX), Y8
 	VFMADD231PD  Y8, Y3, Y7
 	VMOVUPS      4096(R9)(AX*8), Y8
-	VBROADCASTSD constants<>+2432(SB), Y9
-	VFMADD231PD  constants<>+2400(SB), Y3, Y9
+	VBROADCASTSD constants<>+2464(SB), Y9
+	VFMADD231PD  constants<>+2432(SB), Y3, Y9
 	VMULPD       Y9, Y2, Y9
 	VMOVUPS      (R9)(AX*8), Y10
 	VMULPD       Y8, Y10, Y10
@@ -65915,8 +68263,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2432(SB), Y5
-	VFMADD231PD  constants<>+2400(SB), Y3, Y5
+	VBROADCASTSD constants<>+2464(SB), Y5
+	VFMADD231PD  constants<>+2432(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -65930,7 +68278,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -65948,22 +68296,22 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
-	MOVQ 360(AX), R9
+	MOVQ 384(AX), R8
+	MOVQ 408(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 384(AX), R12
+	MOVQ 432(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VANDPS       (DX)(AX*8), Y1, Y2
 	VMOVUPS      (SI)(AX*8), Y3
 	VBROADCASTSD constants<>+1280(SB), Y4
@@ -65971,11 +68319,11 @@ loop:
 	VBROADCASTSD 16(CX), Y5
 	VMULPD       Y5, Y3, Y5
 	VMOVUPS      8192(R8)(AX*8), Y6
-	VBROADCASTSD constants<>+1696(SB), Y7
+	VBROADCASTSD constants<>+1728(SB), Y7
 	VMAXPD       Y2, Y7, Y7
 	VADDPD       Y6, Y7, Y7
-	VXORPD       constants<>+1888(SB), Y2, Y8
-	VBROADCASTSD constants<>+1696(SB), Y9
+	VXORPD       constants<>+1920(SB), Y2, Y8
+	VBROADCASTSD constants<>+1728(SB), Y9
 	VMAXPD       Y8, Y9, Y8
 	VADDPD       Y6, Y8, Y6
 	VMULPD       Y6, Y5, Y6
@@ -66008,8 +68356,8 @@ noElements:
 	VMULPD       Y10, Y4, Y4
 	VBLENDVPD    Y2, Y8, Y9, Y8
 	VFNMADD231PD Y8, Y5, Y4
-	VBROADCASTSD constants<>+2432(SB), Y5
-	VFMADD231PD  constants<>+2400(SB), Y3, Y5
+	VBROADCASTSD constants<>+2464(SB), Y5
+	VFMADD231PD  constants<>+2432(SB), Y3, Y5
 	VMOVUPS      4096(R9)(AX*8), Y3
 	VMULPD       Y5, Y2, Y2
 	VMOVUPS      (R9)(AX*8), Y8
@@ -66023,7 +68371,7 @@ noElements:
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
 	VMULPD       Y4, Y0, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R12)(R13*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R12)(R13*1)
@@ -66041,16 +68389,16 @@ noGradient:
 // Requires: AVX, MMX+
 TEXT ·rowLargest64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
+	MOVQ 384(AX), SI
 	XORQ AX, AX
 
 loop:
 	PREFETCHT0   4096(DX)(AX*8)
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (SI)(AX*8), Y1
 	VCMPPD       $0x1e, Y1, Y0, Y2
@@ -66070,50 +68418,50 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxExp64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 264(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y0
 	VANDPS       (DX)(AX*8), Y0, Y0
 	VMOVUPS      (DI)(AX*8), Y1
 	VSUBPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1920(SB), Y1
+	VBROADCASTSD constants<>+1952(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1984(SB), Y1
-	VFMADD231PD  constants<>+1952(SB), Y0, Y1
+	VBROADCASTSD constants<>+2016(SB), Y1
+	VFMADD231PD  constants<>+1984(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+2016(SB), Y1, Y0
 	VFNMADD231PD constants<>+2048(SB), Y1, Y0
+	VFNMADD231PD constants<>+2080(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2112(SB), Y3
-	VFMADD231PD  constants<>+2080(SB), Y0, Y3
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VFMADD231PD  constants<>+2144(SB), Y0, Y4
+	VBROADCASTSD constants<>+2144(SB), Y3
+	VFMADD231PD  constants<>+2112(SB), Y0, Y3
+	VBROADCASTSD constants<>+2208(SB), Y4
+	VFMADD231PD  constants<>+2176(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2240(SB), Y3
-	VFMADD231PD  constants<>+2208(SB), Y0, Y3
+	VBROADCASTSD constants<>+2272(SB), Y3
+	VFMADD231PD  constants<>+2240(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y0, Y4
+	VBROADCASTSD constants<>+2336(SB), Y4
+	VFMADD231PD  constants<>+2304(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2368(SB), Y3
-	VFMADD231PD  constants<>+2336(SB), Y0, Y3
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3296(SB), Y2, Y2
+	VADDPD       constants<>+3424(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3296(SB), Y1, Y1
+	VADDPD       constants<>+3424(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*8)
@@ -66134,7 +68482,7 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxSum64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 384(AX), CX
 	XORQ AX, AX
 
 loop:
@@ -66145,53 +68493,53 @@ loop:
 	VMOVUPS      Y1, 12288(CX)(AX*8)
 	VCMPPD       $0x1d, constants<>+1312(SB), Y0, Y1
 	VADDPD       constants<>+1280(SB), Y0, Y2
-	VPADDQ       constants<>+3136(SB), Y2, Y3
+	VPADDQ       constants<>+3168(SB), Y2, Y3
 	VPSRLQ       $0x34, Y3, Y3
 	VPSLLQ       $0x34, Y3, Y4
 	VPSUBQ       Y4, Y2, Y2
 	VPADDQ       constants<>+1280(SB), Y2, Y2
-	VORPD        constants<>+3168(SB), Y3, Y3
-	VSUBPD       constants<>+3200(SB), Y3, Y3
+	VORPD        constants<>+3200(SB), Y3, Y3
+	VSUBPD       constants<>+3232(SB), Y3, Y3
 	VSUBPD       constants<>+1280(SB), Y2, Y2
 	VBLENDVPD    Y1, Y2, Y0, Y0
 	VANDPS       Y3, Y1, Y1
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2528(SB), Y3
-	VFMADD231PD  constants<>+2496(SB), Y0, Y3
-	VBROADCASTSD constants<>+2592(SB), Y4
-	VFMADD231PD  constants<>+2560(SB), Y0, Y4
+	VBROADCASTSD constants<>+2560(SB), Y3
+	VFMADD231PD  constants<>+2528(SB), Y0, Y3
+	VBROADCASTSD constants<>+2624(SB), Y4
+	VFMADD231PD  constants<>+2592(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2656(SB), Y3
-	VFMADD231PD  constants<>+2624(SB), Y0, Y3
+	VBROADCASTSD constants<>+2688(SB), Y3
+	VFMADD231PD  constants<>+2656(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2720(SB), Y4
-	VFMADD231PD  constants<>+2688(SB), Y0, Y4
+	VBROADCASTSD constants<>+2752(SB), Y4
+	VFMADD231PD  constants<>+2720(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2784(SB), Y3
-	VFMADD231PD  constants<>+2752(SB), Y0, Y3
+	VBROADCASTSD constants<>+2816(SB), Y3
+	VFMADD231PD  constants<>+2784(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2848(SB), Y4
-	VFMADD231PD  constants<>+2816(SB), Y0, Y4
+	VBROADCASTSD constants<>+2880(SB), Y4
+	VFMADD231PD  constants<>+2848(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2912(SB), Y3
-	VFMADD231PD  constants<>+2880(SB), Y0, Y3
+	VBROADCASTSD constants<>+2944(SB), Y3
+	VFMADD231PD  constants<>+2912(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2976(SB), Y4
-	VFMADD231PD  constants<>+2944(SB), Y0, Y4
+	VBROADCASTSD constants<>+3008(SB), Y4
+	VFMADD231PD  constants<>+2976(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+3040(SB), Y3
-	VFMADD231PD  constants<>+3008(SB), Y0, Y3
+	VBROADCASTSD constants<>+3072(SB), Y3
+	VFMADD231PD  constants<>+3040(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+3104(SB), Y4
-	VFMADD231PD  constants<>+3072(SB), Y0, Y4
+	VBROADCASTSD constants<>+3136(SB), Y4
+	VFMADD231PD  constants<>+3104(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2464(SB), Y3
+	VBROADCASTSD constants<>+2496(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+2016(SB), Y1, Y4
+	VMULPD       constants<>+2048(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+2048(SB), Y1, Y0
+	VFMADD231PD  constants<>+2080(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VMOVUPS      Y0, 16384(CX)(AX*8)
@@ -66205,9 +68553,9 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowSoftmaxPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 264(AX), DX
-	MOVQ 336(AX), BX
+	MOVQ 384(AX), BX
 	XORQ AX, AX
 
 loop:
@@ -66221,87 +68569,87 @@ loop:
 	VBLENDVPD    Y2, Y1, Y0, Y0
 	VMOVUPS      12288(BX)(AX*8), Y1
 	VMULPD       Y1, Y0, Y0
-	VMAXPD       constants<>+3232(SB), Y0, Y0
-	VPADDQ       constants<>+3136(SB), Y0, Y1
+	VMAXPD       constants<>+3264(SB), Y0, Y0
+	VPADDQ       constants<>+3168(SB), Y0, Y1
 	VPSRLQ       $0x34, Y1, Y1
 	VPSLLQ       $0x34, Y1, Y2
 	VPSUBQ       Y2, Y0, Y0
 	VPADDQ       constants<>+1280(SB), Y0, Y0
-	VORPD        constants<>+3168(SB), Y1, Y1
-	VSUBPD       constants<>+3200(SB), Y1, Y1
+	VORPD        constants<>+3200(SB), Y1, Y1
+	VSUBPD       constants<>+3232(SB), Y1, Y1
 	VSUBPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2528(SB), Y3
-	VFMADD231PD  constants<>+2496(SB), Y0, Y3
-	VBROADCASTSD constants<>+2592(SB), Y4
-	VFMADD231PD  constants<>+2560(SB), Y0, Y4
+	VBROADCASTSD constants<>+2560(SB), Y3
+	VFMADD231PD  constants<>+2528(SB), Y0, Y3
+	VBROADCASTSD constants<>+2624(SB), Y4
+	VFMADD231PD  constants<>+2592(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2656(SB), Y3
-	VFMADD231PD  constants<>+2624(SB), Y0, Y3
+	VBROADCASTSD constants<>+2688(SB), Y3
+	VFMADD231PD  constants<>+2656(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2720(SB), Y4
-	VFMADD231PD  constants<>+2688(SB), Y0, Y4
+	VBROADCASTSD constants<>+2752(SB), Y4
+	VFMADD231PD  constants<>+2720(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2784(SB), Y3
-	VFMADD231PD  constants<>+2752(SB), Y0, Y3
+	VBROADCASTSD constants<>+2816(SB), Y3
+	VFMADD231PD  constants<>+2784(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2848(SB), Y4
-	VFMADD231PD  constants<>+2816(SB), Y0, Y4
+	VBROADCASTSD constants<>+2880(SB), Y4
+	VFMADD231PD  constants<>+2848(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2912(SB), Y3
-	VFMADD231PD  constants<>+2880(SB), Y0, Y3
+	VBROADCASTSD constants<>+2944(SB), Y3
+	VFMADD231PD  constants<>+2912(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2976(SB), Y4
-	VFMADD231PD  constants<>+2944(SB), Y0, Y4
+	VBROADCASTSD constants<>+3008(SB), Y4
+	VFMADD231PD  constants<>+2976(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+3040(SB), Y3
-	VFMADD231PD  constants<>+3008(SB), Y0, Y3
+	VBROADCASTSD constants<>+3072(SB), Y3
+	VFMADD231PD  constants<>+3040(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+3104(SB), Y4
-	VFMADD231PD  constants<>+3072(SB), Y0, Y4
+	VBROADCASTSD constants<>+3136(SB), Y4
+	VFMADD231PD  constants<>+3104(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2464(SB), Y3
+	VBROADCASTSD constants<>+2496(SB), Y3
 	VFMADD231PD  Y0, Y4, Y3
-	VMULPD       constants<>+2016(SB), Y1, Y4
+	VMULPD       constants<>+2048(SB), Y1, Y4
 	VADDPD       Y0, Y4, Y5
 	VSUBPD       Y4, Y5, Y4
 	VSUBPD       Y4, Y0, Y0
-	VFMADD231PD  constants<>+2048(SB), Y1, Y0
+	VFMADD231PD  constants<>+2080(SB), Y1, Y0
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       Y0, Y5, Y0
 	VBROADCASTSD 24(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1920(SB), Y1
+	VBROADCASTSD constants<>+1952(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1984(SB), Y1
-	VFMADD231PD  constants<>+1952(SB), Y0, Y1
+	VBROADCASTSD constants<>+2016(SB), Y1
+	VFMADD231PD  constants<>+1984(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+2016(SB), Y1, Y0
 	VFNMADD231PD constants<>+2048(SB), Y1, Y0
+	VFNMADD231PD constants<>+2080(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2112(SB), Y3
-	VFMADD231PD  constants<>+2080(SB), Y0, Y3
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VFMADD231PD  constants<>+2144(SB), Y0, Y4
+	VBROADCASTSD constants<>+2144(SB), Y3
+	VFMADD231PD  constants<>+2112(SB), Y0, Y3
+	VBROADCASTSD constants<>+2208(SB), Y4
+	VFMADD231PD  constants<>+2176(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2240(SB), Y3
-	VFMADD231PD  constants<>+2208(SB), Y0, Y3
+	VBROADCASTSD constants<>+2272(SB), Y3
+	VFMADD231PD  constants<>+2240(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y0, Y4
+	VBROADCASTSD constants<>+2336(SB), Y4
+	VFMADD231PD  constants<>+2304(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2368(SB), Y3
-	VFMADD231PD  constants<>+2336(SB), Y0, Y3
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3296(SB), Y2, Y2
+	VADDPD       constants<>+3424(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3296(SB), Y1, Y1
+	VADDPD       constants<>+3424(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 24576(BX)(AX*8)
@@ -66315,22 +68663,22 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 384(AX), R8
 	MOVQ 264(AX), R9
 	MOVQ 288(AX), R9
 	MOVQ 48(AX), R10
-	MOVQ 384(AX), R11
+	MOVQ 432(AX), R11
 	XORQ R12, R12
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 64(CX), Y3
 	VBROADCASTSD 56(CX), Y4
@@ -66340,7 +68688,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1728(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMULPD       Y2, Y3, Y2
 	VMOVUPS      (R11)(R12*1), Y4
@@ -66360,7 +68708,7 @@ noElements:
 	VANDPS  (DI)(AX*8), Y1, Y1
 	VMULPD  Y0, Y1, Y0
 	VMULPD  Y3, Y0, Y0
-	VXORPD  constants<>+1888(SB), Y0, Y0
+	VXORPD  constants<>+1920(SB), Y0, Y0
 	VMOVUPS Y0, (R9)(AX*8)
 
 noGradient:
@@ -66375,22 +68723,22 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 384(AX), R8
 	MOVQ 264(AX), R9
 	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 384(AX), R12
+	MOVQ 432(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 64(CX), Y3
 	VBROADCASTSD 56(CX), Y4
@@ -66400,7 +68748,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1728(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
@@ -66433,14 +68781,14 @@ noElements:
 	VANDPS       (DI)(AX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	VMAXPD       constants<>+3232(SB), Y4, Y1
+	VMAXPD       constants<>+3264(SB), Y4, Y1
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
 	VBROADCASTSD constants<>+1280(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1888(SB), Y0, Y0
+	VXORPD       constants<>+1920(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -66455,22 +68803,22 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowSoftmaxFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ (AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 72(AX), DI
-	MOVQ 336(AX), R8
+	MOVQ 384(AX), R8
 	MOVQ 264(AX), R9
 	MOVQ 288(AX), R10
 	MOVQ 48(AX), R11
-	MOVQ 384(AX), R12
+	MOVQ 432(AX), R12
 	XORQ R13, R13
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y2
 	VBROADCASTSD 64(CX), Y3
 	VBROADCASTSD 56(CX), Y4
@@ -66480,7 +68828,7 @@ loop:
 	VSUBPD       Y4, Y2, Y2
 	VMOVUPS      16384(R8)(AX*8), Y4
 	VADDPD       Y4, Y2, Y2
-	VCMPPD       $0x04, constants<>+1696(SB), Y3, Y4
+	VCMPPD       $0x04, constants<>+1728(SB), Y3, Y4
 	VANDPS       Y2, Y4, Y2
 	VMOVUPS      (R9)(AX*8), Y4
 	VMOVUPS      12288(R8)(AX*8), Y5
@@ -66513,14 +68861,14 @@ noElements:
 	VANDPS       (DI)(AX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	VMAXPD       constants<>+3232(SB), Y4, Y1
+	VMAXPD       constants<>+3264(SB), Y4, Y1
 	VDIVPD       Y1, Y2, Y1
 	VBROADCASTSD 24(CX), Y2
 	VMULPD       Y2, Y6, Y2
 	VBROADCASTSD constants<>+1280(SB), Y3
 	VFMADD231PD  Y1, Y2, Y3
 	VMULPD       Y3, Y0, Y0
-	VXORPD       constants<>+1888(SB), Y0, Y0
+	VXORPD       constants<>+1920(SB), Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:
@@ -66535,7 +68883,7 @@ noGradient:
 // Requires: AVX
 TEXT ·rowAfter64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 336(AX), CX
+	MOVQ 384(AX), CX
 	MOVQ 288(AX), DX
 	MOVQ 312(AX), BX
 	XORQ AX, AX
@@ -66561,13 +68909,13 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPullback64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 264(AX), BX
 	MOVQ 288(AX), SI
 	MOVQ 312(AX), DI
 	MOVQ 24(AX), R8
-	MOVQ 336(AX), R9
-	MOVQ 384(AX), R10
+	MOVQ 384(AX), R9
+	MOVQ 432(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
@@ -66590,11 +68938,11 @@ loop:
 	VMOVUPS      Y0, 20480(R9)(CX*8)
 	VMOVUPS      12288(R9)(CX*8), Y0
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -66616,14 +68964,14 @@ TEXT ·rowDifference64AVX2(SB), NOSPLIT, $0-16
 	MOVQ (AX), CX
 	MOVQ 144(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
+	MOVQ 384(AX), SI
 	XORQ AX, AX
 
 loop:
 	PREFETCHT0 4096(CX)(AX*8)
 	PREFETCHT0 4096(DX)(AX*8)
 	VMOVUPS    (BX)(AX*8), Y0
-	VCMPPD     $0x1e, constants<>+1696(SB), Y0, Y0
+	VCMPPD     $0x1e, constants<>+1728(SB), Y0, Y0
 	VANDPS     (CX)(AX*8), Y0, Y1
 	VANDPS     (DX)(AX*8), Y0, Y0
 	VSUBPD     Y0, Y1, Y0
@@ -66639,9 +68987,9 @@ loop:
 TEXT ·rowPairClass64AVX2(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
 	MOVQ         120(AX), CX
-	MOVQ         432(AX), DX
-	VBROADCASTSD constants<>+1696(SB), Y0
-	VBROADCASTSD constants<>+3264(SB), Y1
+	MOVQ         480(AX), DX
+	VBROADCASTSD constants<>+1728(SB), Y0
+	VBROADCASTSD constants<>+3296(SB), Y1
 	XORQ         AX, AX
 
 loop:
@@ -66671,90 +69019,90 @@ loop:
 // Requires: AVX, AVX2, FMA3
 TEXT ·rowPairPower64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
-	MOVQ 336(AX), DX
+	MOVQ 456(AX), CX
+	MOVQ 384(AX), DX
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      12288(DX)(AX*8), Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMAXPD       Y0, Y1, Y1
 	VMOVUPS      8192(DX)(AX*8), Y2
 	VADDPD       Y2, Y1, Y1
-	VBROADCASTSD 160(CX), Y2
+	VBROADCASTSD 176(CX), Y2
 	VMULPD       Y2, Y1, Y1
-	VBROADCASTSD constants<>+1920(SB), Y2
+	VBROADCASTSD constants<>+1952(SB), Y2
 	VMAXPD       Y1, Y2, Y1
-	VBROADCASTSD constants<>+1984(SB), Y2
-	VFMADD231PD  constants<>+1952(SB), Y1, Y2
+	VBROADCASTSD constants<>+2016(SB), Y2
+	VFMADD231PD  constants<>+1984(SB), Y1, Y2
 	VROUNDPD     $0x00, Y2, Y2
-	VFNMADD231PD constants<>+2016(SB), Y2, Y1
 	VFNMADD231PD constants<>+2048(SB), Y2, Y1
+	VFNMADD231PD constants<>+2080(SB), Y2, Y1
 	VMULPD       Y1, Y1, Y3
-	VBROADCASTSD constants<>+2112(SB), Y4
-	VFMADD231PD  constants<>+2080(SB), Y1, Y4
-	VBROADCASTSD constants<>+2176(SB), Y5
-	VFMADD231PD  constants<>+2144(SB), Y1, Y5
+	VBROADCASTSD constants<>+2144(SB), Y4
+	VFMADD231PD  constants<>+2112(SB), Y1, Y4
+	VBROADCASTSD constants<>+2208(SB), Y5
+	VFMADD231PD  constants<>+2176(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2240(SB), Y4
-	VFMADD231PD  constants<>+2208(SB), Y1, Y4
+	VBROADCASTSD constants<>+2272(SB), Y4
+	VFMADD231PD  constants<>+2240(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
-	VBROADCASTSD constants<>+2304(SB), Y5
-	VFMADD231PD  constants<>+2272(SB), Y1, Y5
+	VBROADCASTSD constants<>+2336(SB), Y5
+	VFMADD231PD  constants<>+2304(SB), Y1, Y5
 	VFMADD231PD  Y3, Y4, Y5
-	VBROADCASTSD constants<>+2368(SB), Y4
-	VFMADD231PD  constants<>+2336(SB), Y1, Y4
+	VBROADCASTSD constants<>+2400(SB), Y4
+	VFMADD231PD  constants<>+2368(SB), Y1, Y4
 	VFMADD231PD  Y3, Y5, Y4
 	VFMADD231PD  Y3, Y4, Y1
 	VADDPD       constants<>+1280(SB), Y1, Y1
 	VMULPD       constants<>+1312(SB), Y2, Y3
 	VROUNDPD     $0x01, Y3, Y3
 	VSUBPD       Y3, Y2, Y2
-	VADDPD       constants<>+3296(SB), Y3, Y3
+	VADDPD       constants<>+3424(SB), Y3, Y3
 	VPSLLQ       $0x34, Y3, Y3
 	VMULPD       Y3, Y1, Y1
-	VADDPD       constants<>+3296(SB), Y2, Y2
+	VADDPD       constants<>+3424(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y1, Y1
 	VMOVUPS      Y1, 24576(DX)(AX*8)
-	VXORPD       constants<>+1888(SB), Y0, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VXORPD       constants<>+1920(SB), Y0, Y0
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMAXPD       Y0, Y1, Y0
 	VMOVUPS      8192(DX)(AX*8), Y1
 	VADDPD       Y1, Y0, Y0
 	VBROADCASTSD 32(CX), Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1920(SB), Y1
+	VBROADCASTSD constants<>+1952(SB), Y1
 	VMAXPD       Y0, Y1, Y0
-	VBROADCASTSD constants<>+1984(SB), Y1
-	VFMADD231PD  constants<>+1952(SB), Y0, Y1
+	VBROADCASTSD constants<>+2016(SB), Y1
+	VFMADD231PD  constants<>+1984(SB), Y0, Y1
 	VROUNDPD     $0x00, Y1, Y1
-	VFNMADD231PD constants<>+2016(SB), Y1, Y0
 	VFNMADD231PD constants<>+2048(SB), Y1, Y0
+	VFNMADD231PD constants<>+2080(SB), Y1, Y0
 	VMULPD       Y0, Y0, Y2
-	VBROADCASTSD constants<>+2112(SB), Y3
-	VFMADD231PD  constants<>+2080(SB), Y0, Y3
-	VBROADCASTSD constants<>+2176(SB), Y4
-	VFMADD231PD  constants<>+2144(SB), Y0, Y4
+	VBROADCASTSD constants<>+2144(SB), Y3
+	VFMADD231PD  constants<>+2112(SB), Y0, Y3
+	VBROADCASTSD constants<>+2208(SB), Y4
+	VFMADD231PD  constants<>+2176(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2240(SB), Y3
-	VFMADD231PD  constants<>+2208(SB), Y0, Y3
+	VBROADCASTSD constants<>+2272(SB), Y3
+	VFMADD231PD  constants<>+2240(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
-	VBROADCASTSD constants<>+2304(SB), Y4
-	VFMADD231PD  constants<>+2272(SB), Y0, Y4
+	VBROADCASTSD constants<>+2336(SB), Y4
+	VFMADD231PD  constants<>+2304(SB), Y0, Y4
 	VFMADD231PD  Y2, Y3, Y4
-	VBROADCASTSD constants<>+2368(SB), Y3
-	VFMADD231PD  constants<>+2336(SB), Y0, Y3
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
 	VFMADD231PD  Y2, Y4, Y3
 	VFMADD231PD  Y2, Y3, Y0
 	VADDPD       constants<>+1280(SB), Y0, Y0
 	VMULPD       constants<>+1312(SB), Y1, Y2
 	VROUNDPD     $0x01, Y2, Y2
 	VSUBPD       Y2, Y1, Y1
-	VADDPD       constants<>+3296(SB), Y2, Y2
+	VADDPD       constants<>+3424(SB), Y2, Y2
 	VPSLLQ       $0x34, Y2, Y2
 	VMULPD       Y2, Y0, Y0
-	VADDPD       constants<>+3296(SB), Y1, Y1
+	VADDPD       constants<>+3424(SB), Y1, Y1
 	VPSLLQ       $0x34, Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMOVUPS      Y0, 16384(DX)(AX*8)
@@ -66768,23 +69116,23 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalZero64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
 	MOVQ 216(AX), R13
-	MOVQ 384(AX), R14
+	MOVQ 432(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -66792,13 +69140,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1888(SB), Y2, Y5
+	VXORPD       constants<>+1920(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 192(DX), Y8
-	VBROADCASTSD 184(DX), Y9
+	VBROADCASTSD 208(DX), Y8
+	VBROADCASTSD 200(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
-	VBROADCASTSD constants<>+1696(SB), Y9
+	VCMPPD       $0x04, constants<>+1728(SB), Y8, Y7
+	VBROADCASTSD constants<>+1728(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -66806,8 +69154,8 @@ loop:
 	VBROADCASTSD 64(DX), Y9
 	VBROADCASTSD 56(DX), Y10
 	VFMADD231PD  Y10, Y7, Y9
-	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y7
-	VBROADCASTSD constants<>+1696(SB), Y10
+	VCMPPD       $0x04, constants<>+1728(SB), Y9, Y7
+	VBROADCASTSD constants<>+1728(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y7, Y2
@@ -66817,7 +69165,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y7
 	VFMADD231PD  Y0, Y5, Y7
 	VMOVUPS      Y7, (R14)(R15*1)
-	VBROADCASTSD 176(DX), Y5
+	VBROADCASTSD 192(DX), Y5
 	VMULPD       Y5, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -66844,12 +69192,12 @@ noElements0:
 	VMULPD       Y8, Y0, Y0
 	VMULPD       Y4, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1888(SB), Y0, Y1
-	CMPB         464(AX), $0x00
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66857,7 +69205,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -66878,23 +69226,23 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocalTwo64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
 	MOVQ 216(AX), R13
-	MOVQ 384(AX), R14
+	MOVQ 432(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -66902,13 +69250,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1888(SB), Y2, Y5
+	VXORPD       constants<>+1920(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 192(DX), Y8
-	VBROADCASTSD 184(DX), Y9
+	VBROADCASTSD 208(DX), Y8
+	VBROADCASTSD 200(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
-	VBROADCASTSD constants<>+1696(SB), Y9
+	VCMPPD       $0x04, constants<>+1728(SB), Y8, Y7
+	VBROADCASTSD constants<>+1728(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -66918,8 +69266,8 @@ loop:
 	VBROADCASTSD 64(DX), Y9
 	VBROADCASTSD 56(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y8
-	VBROADCASTSD constants<>+1696(SB), Y10
+	VCMPPD       $0x04, constants<>+1728(SB), Y9, Y8
+	VBROADCASTSD constants<>+1728(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -66931,7 +69279,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PD  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSD 176(DX), Y10
+	VBROADCASTSD 192(DX), Y10
 	VMULPD       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -66960,18 +69308,18 @@ noElements0:
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
-	VBROADCASTSD 152(DX), Y1
+	VBROADCASTSD 168(DX), Y1
 	VMULPD       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1888(SB), Y0, Y1
-	CMPB         464(AX), $0x00
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -66979,7 +69327,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -67000,23 +69348,23 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairFocal64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	MOVQ 72(AX), R8
 	MOVQ 240(AX), R9
 	MOVQ 24(AX), R10
 	MOVQ 192(AX), R11
 	MOVQ 48(AX), R12
 	MOVQ 216(AX), R13
-	MOVQ 384(AX), R14
+	MOVQ 432(AX), R14
 	XORQ R15, R15
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y2
 	VMOVUPS      8192(DI)(CX*8), Y3
 	VMOVUPS      4096(DI)(CX*8), Y4
@@ -67024,13 +69372,13 @@ loop:
 	VMULPD       Y4, Y5, Y5
 	VBLENDVPD    Y2, Y5, Y4, Y6
 	VBLENDVPD    Y2, Y4, Y5, Y4
-	VXORPD       constants<>+1888(SB), Y2, Y5
+	VXORPD       constants<>+1920(SB), Y2, Y5
 	VMOVUPS      4096(BX)(CX*8), Y7
-	VBROADCASTSD 192(DX), Y8
-	VBROADCASTSD 184(DX), Y9
+	VBROADCASTSD 208(DX), Y8
+	VBROADCASTSD 200(DX), Y9
 	VFMADD231PD  Y9, Y7, Y8
-	VCMPPD       $0x04, constants<>+1696(SB), Y8, Y7
-	VBROADCASTSD constants<>+1696(SB), Y9
+	VCMPPD       $0x04, constants<>+1728(SB), Y8, Y7
+	VBROADCASTSD constants<>+1728(SB), Y9
 	VMAXPD       Y5, Y9, Y5
 	VADDPD       Y3, Y5, Y5
 	VANDPS       Y5, Y7, Y5
@@ -67040,8 +69388,8 @@ loop:
 	VBROADCASTSD 64(DX), Y9
 	VBROADCASTSD 56(DX), Y10
 	VFMADD231PD  Y10, Y8, Y9
-	VCMPPD       $0x04, constants<>+1696(SB), Y9, Y8
-	VBROADCASTSD constants<>+1696(SB), Y10
+	VCMPPD       $0x04, constants<>+1728(SB), Y9, Y8
+	VBROADCASTSD constants<>+1728(SB), Y10
 	VMAXPD       Y2, Y10, Y2
 	VADDPD       Y3, Y2, Y2
 	VANDPS       Y2, Y8, Y2
@@ -67053,7 +69401,7 @@ loop:
 	VMOVUPS      (R14)(R15*1), Y11
 	VFMADD231PD  Y0, Y10, Y11
 	VMOVUPS      Y11, (R14)(R15*1)
-	VBROADCASTSD 176(DX), Y10
+	VBROADCASTSD 192(DX), Y10
 	VMULPD       Y10, Y0, Y0
 	TESTQ        R12, R12
 	JZ           noElements
@@ -67082,18 +69430,18 @@ noElements0:
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y7, Y0, Y0
-	VBROADCASTSD 152(DX), Y1
+	VBROADCASTSD 168(DX), Y1
 	VMULPD       Y1, Y6, Y1
 	VMOVAPS      Y4, Y3
 	VFMADD231PD  Y5, Y1, Y3
 	VMULPD       Y3, Y0, Y0
 	VSUBPD       Y0, Y2, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R14)(R15*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R14)(R15*1)
-	VXORPD       constants<>+1888(SB), Y0, Y1
-	CMPB         464(AX), $0x00
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R10)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -67101,7 +69449,7 @@ noElements0:
 
 store1:
 	VMOVUPS Y0, (R10)(CX*8)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R11)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -67122,17 +69470,17 @@ noGradient:
 // Requires: AVX, FMA3
 TEXT ·rowPairSums64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 120(AX), DX
 	MOVQ 96(AX), BX
-	MOVQ 336(AX), SI
-	MOVQ 384(AX), DI
+	MOVQ 384(AX), SI
+	MOVQ 432(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (BX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      12288(SI)(AX*8), Y1
 	VMOVUPS      4096(SI)(AX*8), Y2
 	VMOVUPS      (SI)(AX*8), Y3
@@ -67162,15 +69510,15 @@ loop:
 	VMOVUPS      448(DI)(R8*1), Y3
 	VFMADD231PD  Y2, Y1, Y3
 	VMOVUPS      Y3, 448(DI)(R8*1)
-	VBROADCASTSD 240(CX), Y3
-	VBROADCASTSD 232(CX), Y5
+	VBROADCASTSD 256(CX), Y3
+	VBROADCASTSD 248(CX), Y5
 	VFMADD231PD  Y5, Y4, Y3
 	VMOVUPS      512(DI)(R8*1), Y4
 	VFMADD231PD  Y2, Y3, Y4
 	VMOVUPS      Y4, 512(DI)(R8*1)
 	VMULPD       Y0, Y1, Y0
-	VBROADCASTSD 240(CX), Y2
-	VBROADCASTSD 232(CX), Y3
+	VBROADCASTSD 256(CX), Y2
+	VBROADCASTSD 248(CX), Y3
 	VFMADD231PD  Y3, Y1, Y2
 	VMOVUPS      576(DI)(R8*1), Y1
 	VFMADD231PD  Y0, Y2, Y1
@@ -67186,19 +69534,19 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowPairGrad64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 96(AX), SI
-	MOVQ 336(AX), DI
+	MOVQ 384(AX), DI
 	MOVQ 24(AX), R8
 	MOVQ 192(AX), R9
-	MOVQ 384(AX), R10
+	MOVQ 432(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      12288(DI)(CX*8), Y1
 	VMOVUPS      4096(DI)(CX*8), Y2
 	VMOVUPS      (DI)(CX*8), Y3
@@ -67206,10 +69554,10 @@ loop:
 	VBLENDVPD    Y1, Y3, Y2, Y4
 	VBLENDVPD    Y1, Y2, Y3, Y1
 	VMOVUPS      4096(BX)(CX*8), Y2
-	VBROADCASTSD 216(DX), Y3
-	VBROADCASTSD 208(DX), Y5
+	VBROADCASTSD 232(DX), Y3
+	VBROADCASTSD 224(DX), Y5
 	VFMADD231PD  Y5, Y2, Y3
-	VBROADCASTSD 224(DX), Y2
+	VBROADCASTSD 240(DX), Y2
 	VFMADD231PD  Y2, Y4, Y3
 	VMOVUPS      (BX)(CX*8), Y2
 	VBROADCASTSD 88(DX), Y5
@@ -67221,12 +69569,12 @@ loop:
 	VMULPD       Y0, Y2, Y0
 	VMULPD       Y1, Y4, Y1
 	VMULPD       Y1, Y0, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	VXORPD       constants<>+1888(SB), Y0, Y1
-	CMPB         464(AX), $0x00
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (R8)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
@@ -67234,7 +69582,7 @@ loop:
 
 store1:
 	VMOVUPS Y0, (R8)(CX*8)
-	CMPB    464(AX), $0x00
+	CMPB    512(AX), $0x00
 	JE      store2
 	VMOVUPS (R9)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
@@ -67253,17 +69601,17 @@ store2:
 // Requires: AVX, FMA3
 TEXT ·rowSumsNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 384(AX), DI
+	MOVQ 432(AX), DI
 	XORQ R8, R8
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VANDPS       (SI)(AX*8), Y1, Y1
 	VMOVUPS      (BX)(AX*8), Y2
 	VMULPD       Y0, Y1, Y3
@@ -67294,18 +69642,18 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ (AX), SI
-	MOVQ 336(AX), DI
-	MOVQ 384(AX), R8
+	MOVQ 384(AX), DI
+	MOVQ 432(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      4096(DI)(AX*8), Y2
 	VMOVUPS      (DI)(AX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -67341,18 +69689,18 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowSumsSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), CX
+	MOVQ 456(AX), CX
 	MOVQ 96(AX), DX
 	MOVQ 120(AX), BX
 	MOVQ 264(AX), SI
-	MOVQ 336(AX), DI
-	MOVQ 384(AX), R8
+	MOVQ 384(AX), DI
+	MOVQ 432(AX), R8
 	XORQ R9, R9
 	XORQ AX, AX
 
 loop:
 	VMOVUPS      (DX)(AX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      (SI)(AX*8), Y1
 	VMOVUPS      12288(DI)(AX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -67385,18 +69733,18 @@ loop:
 // Requires: AVX, FMA3
 TEXT ·rowGradNone64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 384(AX), R9
+	MOVQ 432(AX), R9
 	XORQ R10, R10
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VANDPS       (R8)(CX*8), Y1, Y1
 	VMOVUPS      (SI)(CX*8), Y2
 	VBROADCASTSD 88(DX), Y3
@@ -67405,11 +69753,11 @@ loop:
 	VBROADCASTSD 96(DX), Y2
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y3, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R9)(R10*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R9)(R10*1)
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67428,19 +69776,19 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSigmoid64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 24(AX), DI
 	MOVQ (AX), R8
-	MOVQ 336(AX), R9
-	MOVQ 384(AX), R10
+	MOVQ 384(AX), R9
+	MOVQ 432(AX), R10
 	XORQ R11, R11
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      4096(R9)(CX*8), Y2
 	VMOVUPS      (R9)(CX*8), Y3
 	VMULPD       Y2, Y3, Y3
@@ -67455,11 +69803,11 @@ loop:
 	VFMADD231PD  Y3, Y1, Y4
 	VMULPD       Y0, Y4, Y0
 	VMULPD       Y2, Y0, Y0
-	VBROADCASTSD constants<>+1696(SB), Y1
+	VBROADCASTSD constants<>+1728(SB), Y1
 	VMOVUPS      320(R10)(R11*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
 	VMOVUPS      Y2, 320(R10)(R11*1)
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67478,19 +69826,19 @@ store1:
 // Requires: AVX, FMA3
 TEXT ·rowGradSoftmax64AVX2(SB), NOSPLIT, $0-16
 	MOVQ args+0(FP), AX
-	MOVQ 408(AX), DX
+	MOVQ 456(AX), DX
 	MOVQ 96(AX), BX
 	MOVQ 120(AX), SI
 	MOVQ 288(AX), DI
 	MOVQ 264(AX), R8
-	MOVQ 336(AX), R9
-	MOVQ 384(AX), CX
+	MOVQ 384(AX), R9
+	MOVQ 432(AX), CX
 	XORQ R10, R10
 	XORQ CX, CX
 
 loop:
 	VMOVUPS      (BX)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1696(SB), Y0, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
 	VMOVUPS      (R8)(CX*8), Y1
 	VMOVUPS      12288(R9)(CX*8), Y2
 	VMULPD       Y2, Y1, Y1
@@ -67502,7 +69850,7 @@ loop:
 	VFMADD231PD  Y2, Y1, Y3
 	VMULPD       Y0, Y1, Y0
 	VMULPD       Y3, Y0, Y0
-	CMPB         464(AX), $0x00
+	CMPB         512(AX), $0x00
 	JE           store1
 	VMOVUPS      (DI)(CX*8), Y1
 	VADDPD       Y1, Y0, Y0
@@ -67517,12 +69865,611 @@ store1:
 	VZEROUPPER
 	RET
 
+// func rowDistance64AVX2(args *byte, n int)
+// Requires: AVX, MMX+
+TEXT ·rowDistance64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 360(AX), DX
+	MOVQ 336(AX), BX
+	XORQ AX, AX
+
+loop:
+	PREFETCHT0   4096(DX)(AX*8)
+	VMOVUPS      (DX)(AX*8), Y0
+	VANDPD       constants<>+3328(SB), Y0, Y1
+	VSQRTPD      Y1, Y1
+	VBROADCASTSD 136(CX), Y2
+	VSUBPD       Y1, Y2, Y2
+	VBLENDVPD    Y0, Y2, Y1, Y0
+	VMOVUPS      Y0, (BX)(AX*8)
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowField64AVX2(args *byte, n int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rowField64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), DX
+	MOVQ (AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 120(AX), CX
+	MOVQ 384(AX), DI
+	MOVQ 336(AX), R8
+	MOVQ 360(AX), CX
+	MOVQ 432(AX), R9
+	XORQ R10, R10
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VANDPS       (BX)(CX*8), Y1, Y1
+	VMOVUPS      4096(DI)(CX*8), Y2
+	VMOVUPS      (DI)(CX*8), Y3
+	VMULPD       Y2, Y3, Y3
+	VBLENDVPD    Y1, Y3, Y2, Y4
+	VBLENDVPD    Y1, Y2, Y3, Y1
+	VMULPD       Y2, Y3, Y1
+	PREFETCHT0   4096(R8)(CX*8)
+	VMOVUPS      (R8)(CX*8), Y2
+	VMULPD       Y0, Y2, Y0
+	VMOVUPS      (R9)(R10*1), Y2
+	VFMADD231PD  Y0, Y4, Y2
+	VMOVUPS      Y2, (R9)(R10*1)
+	MOVQ         24(AX), R11
+	TESTQ        R11, R11
+	JZ           noGradient
+	VBROADCASTSD 48(DX), Y2
+	VMULPD       Y2, Y0, Y0
+	VMULPD       Y1, Y0, Y0
+	VBROADCASTSD constants<>+1728(SB), Y1
+	VMOVUPS      320(R9)(R10*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R9)(R10*1)
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	MOVQ         24(AX), R11
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R11)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R11)(CX*8)
+	MOVQ    192(AX), R11
+	TESTQ   R11, R11
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*8)
+
+noOpposite:
+noGradient:
+	XORQ $0x20, R10
+	ADDQ $0x04, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowFieldSquare64AVX2(args *byte, n int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rowFieldSquare64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), DX
+	MOVQ (AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 384(AX), R8
+	MOVQ 336(AX), R9
+	MOVQ 360(AX), R10
+	MOVQ 432(AX), R11
+	XORQ R12, R12
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VANDPS       (BX)(CX*8), Y1, Y1
+	VMOVUPS      4096(R8)(CX*8), Y2
+	VMOVUPS      (R8)(CX*8), Y3
+	VMULPD       Y2, Y3, Y3
+	VBLENDVPD    Y1, Y3, Y2, Y4
+	VBLENDVPD    Y1, Y2, Y3, Y1
+	VMULPD       Y2, Y3, Y2
+	PREFETCHT0   4096(R9)(CX*8)
+	VMOVUPS      (R9)(CX*8), Y3
+	PREFETCHT0   4096(R10)(CX*8)
+	VMOVUPS      (DI)(CX*8), Y5
+	VBROADCASTSD constants<>+1280(SB), Y6
+	VSUBPD       Y5, Y6, Y6
+	VMULPD       Y6, Y4, Y4
+	VFNMADD231PD Y5, Y1, Y4
+	VANDPD       constants<>+3328(SB), Y3, Y1
+	VMOVUPS      (R10)(CX*8), Y3
+	VANDPD       constants<>+3328(SB), Y3, Y3
+	VADDPD       Y3, Y1, Y1
+	VMULPD       Y1, Y0, Y0
+	VMULPD       Y4, Y0, Y0
+	VMOVUPS      (R11)(R12*1), Y1
+	VFMADD231PD  Y0, Y4, Y1
+	VMOVUPS      Y1, (R11)(R12*1)
+	MOVQ         24(AX), R13
+	TESTQ        R13, R13
+	JZ           noGradient
+	VBROADCASTSD 48(DX), Y1
+	VMULPD       Y1, Y0, Y0
+	VMULPD       Y2, Y0, Y0
+	VBROADCASTSD constants<>+1728(SB), Y1
+	VMOVUPS      320(R11)(R12*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R11)(R12*1)
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	MOVQ         24(AX), R13
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R13)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R13)(CX*8)
+	MOVQ    192(AX), R13
+	TESTQ   R13, R13
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R13)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R13)(CX*8)
+
+noOpposite:
+noGradient:
+	XORQ $0x20, R12
+	ADDQ $0x04, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowErrors64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowErrors64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 384(AX), SI
+	MOVQ 432(AX), DI
+	XORQ R8, R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VANDPS       (CX)(AX*8), Y1, Y1
+	VMOVUPS      4096(SI)(AX*8), Y2
+	VMOVUPS      (SI)(AX*8), Y3
+	VMULPD       Y2, Y3, Y3
+	VBLENDVPD    Y1, Y3, Y2, Y4
+	VBLENDVPD    Y1, Y2, Y3, Y1
+	VMULPD       Y2, Y3, Y2
+	VMOVUPS      (BX)(AX*8), Y2
+	VBROADCASTSD constants<>+1280(SB), Y3
+	VSUBPD       Y2, Y3, Y3
+	VMULPD       Y0, Y4, Y4
+	VMULPD       Y0, Y1, Y0
+	VMOVUPS      64(DI)(R8*1), Y1
+	VFMADD231PD  Y4, Y2, Y1
+	VMOVUPS      Y1, 64(DI)(R8*1)
+	VMOVUPS      128(DI)(R8*1), Y1
+	VFMADD231PD  Y4, Y3, Y1
+	VMOVUPS      Y1, 128(DI)(R8*1)
+	VMOVUPS      192(DI)(R8*1), Y1
+	VFMADD231PD  Y0, Y2, Y1
+	VMOVUPS      Y1, 192(DI)(R8*1)
+	VMOVUPS      256(DI)(R8*1), Y1
+	VFMADD231PD  Y0, Y3, Y1
+	VMOVUPS      Y1, 256(DI)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowBinaryPower64AVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rowBinaryPower64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (BX)(AX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y0
+	VANDPS       (DX)(AX*8), Y0, Y0
+	VMOVUPS      (SI)(AX*8), Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y1, Y1
+	VXORPD       constants<>+1920(SB), Y0, Y2
+	VBLENDVPD    Y1, Y2, Y0, Y0
+	VXORPD       constants<>+1920(SB), Y0, Y0
+	VBROADCASTSD constants<>+1728(SB), Y2
+	VMAXPD       Y0, Y2, Y0
+	VMOVUPS      8192(DI)(AX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VBROADCASTSD 128(CX), Y2
+	VBROADCASTSD 32(CX), Y3
+	VBLENDVPD    Y1, Y3, Y2, Y1
+	VMULPD       Y1, Y0, Y0
+	VBROADCASTSD constants<>+1952(SB), Y1
+	VMAXPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+2016(SB), Y1
+	VFMADD231PD  constants<>+1984(SB), Y0, Y1
+	VROUNDPD     $0x00, Y1, Y1
+	VFNMADD231PD constants<>+2048(SB), Y1, Y0
+	VFNMADD231PD constants<>+2080(SB), Y1, Y0
+	VMULPD       Y0, Y0, Y2
+	VBROADCASTSD constants<>+2144(SB), Y3
+	VFMADD231PD  constants<>+2112(SB), Y0, Y3
+	VBROADCASTSD constants<>+2208(SB), Y4
+	VFMADD231PD  constants<>+2176(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2272(SB), Y3
+	VFMADD231PD  constants<>+2240(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VBROADCASTSD constants<>+2336(SB), Y4
+	VFMADD231PD  constants<>+2304(SB), Y0, Y4
+	VFMADD231PD  Y2, Y3, Y4
+	VBROADCASTSD constants<>+2400(SB), Y3
+	VFMADD231PD  constants<>+2368(SB), Y0, Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VFMADD231PD  Y2, Y3, Y0
+	VADDPD       constants<>+1280(SB), Y0, Y0
+	VMULPD       constants<>+1312(SB), Y1, Y2
+	VROUNDPD     $0x01, Y2, Y2
+	VSUBPD       Y2, Y1, Y1
+	VADDPD       constants<>+3424(SB), Y2, Y2
+	VPSLLQ       $0x34, Y2, Y2
+	VMULPD       Y2, Y0, Y0
+	VADDPD       constants<>+3424(SB), Y1, Y1
+	VPSLLQ       $0x34, Y1, Y1
+	VMULPD       Y1, Y0, Y0
+	VMOVUPS      Y0, 24576(DI)(AX*8)
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowBinaryFocal64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowBinaryFocal64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), DX
+	MOVQ (AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 384(AX), R8
+	MOVQ 432(AX), R9
+	XORQ R10, R10
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VANDPS       (BX)(CX*8), Y1, Y1
+	VMOVUPS      (DI)(CX*8), Y2
+	VCMPPD       $0x1e, constants<>+1728(SB), Y2, Y2
+	VXORPD       constants<>+1920(SB), Y1, Y3
+	VBLENDVPD    Y2, Y3, Y1, Y3
+	VBROADCASTSD constants<>+1728(SB), Y4
+	VMAXPD       Y3, Y4, Y3
+	VMOVUPS      8192(R8)(CX*8), Y4
+	VADDPD       Y4, Y3, Y3
+	VBROADCASTSD 8(DX), Y4
+	VBROADCASTSD (DX), Y5
+	VBLENDVPD    Y2, Y5, Y4, Y4
+	VMOVUPS      24576(R8)(CX*8), Y5
+	VMULPD       Y5, Y4, Y4
+	VMULPD       Y3, Y4, Y5
+	VMOVUPS      (R9)(R10*1), Y6
+	VFMADD231PD  Y0, Y5, Y6
+	VMOVUPS      Y6, (R9)(R10*1)
+	MOVQ         24(AX), R11
+	TESTQ        R11, R11
+	JZ           noGradient
+	VMOVUPS      4096(R8)(CX*8), Y5
+	VMOVUPS      (R8)(CX*8), Y6
+	VMULPD       Y5, Y6, Y6
+	VBLENDVPD    Y1, Y6, Y5, Y7
+	VBLENDVPD    Y1, Y5, Y6, Y1
+	VMULPD       Y5, Y6, Y5
+	VBLENDVPD    Y2, Y1, Y7, Y6
+	VBLENDVPD    Y2, Y7, Y1, Y1
+	VBROADCASTSD 128(DX), Y7
+	VBROADCASTSD 32(DX), Y8
+	VBLENDVPD    Y2, Y8, Y7, Y7
+	VMULPD       Y7, Y1, Y1
+	VFNMADD231PD Y3, Y1, Y6
+	VMULPD       Y6, Y4, Y1
+	VBROADCASTSD 48(DX), Y3
+	VMULPD       Y3, Y1, Y1
+	VXORPD       constants<>+1920(SB), Y1, Y3
+	VBLENDVPD    Y2, Y3, Y1, Y1
+	VBROADCASTSD 88(DX), Y3
+	VBROADCASTSD 80(DX), Y4
+	VBLENDVPD    Y2, Y4, Y3, Y2
+	VFMADD231PD  Y5, Y2, Y1
+	VMULPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1728(SB), Y1
+	VMOVUPS      320(R9)(R10*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R9)(R10*1)
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	MOVQ         24(AX), R11
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R11)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R11)(CX*8)
+	MOVQ    192(AX), R11
+	TESTQ   R11, R11
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*8)
+
+noOpposite:
+noGradient:
+	XORQ $0x20, R10
+	ADDQ $0x04, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowLogPower64AVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rowLogPower64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), DI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (BX)(AX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y0
+	VANDPS       (DX)(AX*8), Y0, Y0
+	VMOVUPS      (SI)(AX*8), Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y1, Y1
+	VXORPD       constants<>+1920(SB), Y0, Y2
+	VBLENDVPD    Y1, Y2, Y0, Y0
+	VBROADCASTSD constants<>+1728(SB), Y1
+	VMAXPD       Y0, Y1, Y0
+	VMOVUPS      8192(DI)(AX*8), Y1
+	VADDPD       Y1, Y0, Y0
+	VMAXPD       constants<>+3264(SB), Y0, Y1
+	VPADDQ       constants<>+3168(SB), Y1, Y2
+	VPSRLQ       $0x34, Y2, Y2
+	VPSLLQ       $0x34, Y2, Y3
+	VPSUBQ       Y3, Y1, Y1
+	VPADDQ       constants<>+1280(SB), Y1, Y1
+	VORPD        constants<>+3200(SB), Y2, Y2
+	VSUBPD       constants<>+3232(SB), Y2, Y2
+	VSUBPD       constants<>+1280(SB), Y1, Y1
+	VMULPD       Y1, Y1, Y3
+	VBROADCASTSD constants<>+2560(SB), Y4
+	VFMADD231PD  constants<>+2528(SB), Y1, Y4
+	VBROADCASTSD constants<>+2624(SB), Y5
+	VFMADD231PD  constants<>+2592(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2688(SB), Y4
+	VFMADD231PD  constants<>+2656(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+2752(SB), Y5
+	VFMADD231PD  constants<>+2720(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2816(SB), Y4
+	VFMADD231PD  constants<>+2784(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+2880(SB), Y5
+	VFMADD231PD  constants<>+2848(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2944(SB), Y4
+	VFMADD231PD  constants<>+2912(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+3008(SB), Y5
+	VFMADD231PD  constants<>+2976(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+3072(SB), Y4
+	VFMADD231PD  constants<>+3040(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+3136(SB), Y5
+	VFMADD231PD  constants<>+3104(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2496(SB), Y4
+	VFMADD231PD  Y1, Y5, Y4
+	VMULPD       constants<>+2048(SB), Y2, Y5
+	VADDPD       Y1, Y5, Y6
+	VSUBPD       Y5, Y6, Y5
+	VSUBPD       Y5, Y1, Y1
+	VFMADD231PD  constants<>+2080(SB), Y2, Y1
+	VFMADD231PD  Y3, Y4, Y1
+	VADDPD       Y1, Y6, Y1
+	VBROADCASTSD 24(CX), Y2
+	VMULPD       Y2, Y1, Y1
+	VCMPPD       $0x1e, constants<>+3360(SB), Y1, Y2
+	VMINPD       constants<>+3360(SB), Y1, Y1
+	VBROADCASTSD constants<>+1952(SB), Y3
+	VMAXPD       Y1, Y3, Y1
+	VBROADCASTSD constants<>+2016(SB), Y3
+	VFMADD231PD  constants<>+1984(SB), Y1, Y3
+	VROUNDPD     $0x00, Y3, Y3
+	VFNMADD231PD constants<>+2048(SB), Y3, Y1
+	VFNMADD231PD constants<>+2080(SB), Y3, Y1
+	VMULPD       Y1, Y1, Y4
+	VBROADCASTSD constants<>+2144(SB), Y5
+	VFMADD231PD  constants<>+2112(SB), Y1, Y5
+	VBROADCASTSD constants<>+2208(SB), Y6
+	VFMADD231PD  constants<>+2176(SB), Y1, Y6
+	VFMADD231PD  Y4, Y5, Y6
+	VBROADCASTSD constants<>+2272(SB), Y5
+	VFMADD231PD  constants<>+2240(SB), Y1, Y5
+	VFMADD231PD  Y4, Y6, Y5
+	VBROADCASTSD constants<>+2336(SB), Y6
+	VFMADD231PD  constants<>+2304(SB), Y1, Y6
+	VFMADD231PD  Y4, Y5, Y6
+	VBROADCASTSD constants<>+2400(SB), Y5
+	VFMADD231PD  constants<>+2368(SB), Y1, Y5
+	VFMADD231PD  Y4, Y6, Y5
+	VFMADD231PD  Y4, Y5, Y1
+	VADDPD       constants<>+1280(SB), Y1, Y1
+	VMULPD       constants<>+1312(SB), Y3, Y4
+	VROUNDPD     $0x01, Y4, Y4
+	VSUBPD       Y4, Y3, Y3
+	VADDPD       constants<>+3424(SB), Y4, Y4
+	VPSLLQ       $0x34, Y4, Y4
+	VMULPD       Y4, Y1, Y1
+	VADDPD       constants<>+3424(SB), Y3, Y3
+	VPSLLQ       $0x34, Y3, Y3
+	VMULPD       Y3, Y1, Y1
+	VBLENDVPD    Y2, constants<>+3392(SB), Y1, Y1
+	VCMPPD       $0x1d, constants<>+3264(SB), Y0, Y0
+	VANDPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 24576(DI)(AX*8)
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowLogFocal64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowLogFocal64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), DX
+	MOVQ (AX), BX
+	MOVQ 96(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 384(AX), R8
+	MOVQ 432(AX), R9
+	XORQ R10, R10
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (SI)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VANDPS       (BX)(CX*8), Y1, Y1
+	VMOVUPS      (DI)(CX*8), Y2
+	VCMPPD       $0x1e, constants<>+1728(SB), Y2, Y2
+	VXORPD       constants<>+1920(SB), Y1, Y3
+	VBLENDVPD    Y2, Y3, Y1, Y3
+	VBROADCASTSD constants<>+1728(SB), Y4
+	VMAXPD       Y3, Y4, Y3
+	VMOVUPS      8192(R8)(CX*8), Y4
+	VADDPD       Y4, Y3, Y3
+	VBROADCASTSD 8(DX), Y4
+	VBROADCASTSD (DX), Y5
+	VBLENDVPD    Y2, Y5, Y4, Y4
+	VMOVUPS      24576(R8)(CX*8), Y5
+	VMULPD       Y5, Y4, Y4
+	VMOVUPS      (R9)(R10*1), Y5
+	VFMADD231PD  Y0, Y4, Y5
+	VMOVUPS      Y5, (R9)(R10*1)
+	MOVQ         24(AX), R11
+	TESTQ        R11, R11
+	JZ           noGradient
+	VMOVUPS      4096(R8)(CX*8), Y5
+	VMOVUPS      (R8)(CX*8), Y6
+	VMULPD       Y5, Y6, Y6
+	VBLENDVPD    Y1, Y6, Y5, Y7
+	VBLENDVPD    Y1, Y5, Y6, Y1
+	VMULPD       Y5, Y6, Y5
+	VBLENDVPD    Y2, Y1, Y7, Y1
+	VMAXPD       constants<>+3264(SB), Y3, Y3
+	VDIVPD       Y3, Y4, Y3
+	VMULPD       Y1, Y3, Y1
+	VBROADCASTSD 24(DX), Y3
+	VMULPD       Y3, Y1, Y1
+	VBROADCASTSD 48(DX), Y3
+	VMULPD       Y3, Y1, Y1
+	VXORPD       constants<>+1920(SB), Y1, Y3
+	VBLENDVPD    Y2, Y3, Y1, Y1
+	VBROADCASTSD 88(DX), Y3
+	VBROADCASTSD 80(DX), Y4
+	VBLENDVPD    Y2, Y4, Y3, Y2
+	VFMADD231PD  Y5, Y2, Y1
+	VMULPD       Y0, Y1, Y0
+	VBROADCASTSD constants<>+1728(SB), Y1
+	VMOVUPS      320(R9)(R10*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R9)(R10*1)
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	MOVQ         24(AX), R11
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R11)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R11)(CX*8)
+	MOVQ    192(AX), R11
+	TESTQ   R11, R11
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*8)
+
+noOpposite:
+noGradient:
+	XORQ $0x20, R10
+	ADDQ $0x04, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
 // func tileOverlapSumsAVX512(args *byte, n int)
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileOverlapSumsAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -67649,7 +70596,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -67702,7 +70649,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y3
 	VCVTPS2PD        Y0, Z0
 	VADDPD           128(AX), Z0, Z0
@@ -67731,8 +70678,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -67855,7 +70802,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -68042,7 +70989,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y4
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -68078,8 +71025,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -68202,7 +71149,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -68312,7 +71259,7 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
-	CMPB             480(AX), $0x00
+	CMPB             528(AX), $0x00
 	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
@@ -68584,7 +71531,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y4
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -68620,8 +71567,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGammaOverlapSumsAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -68744,7 +71691,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -68854,7 +71801,7 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
-	CMPB             480(AX), $0x00
+	CMPB             528(AX), $0x00
 	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
@@ -69451,7 +72398,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y4
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -69487,8 +72434,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGamma0GradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -69611,7 +72558,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -69832,7 +72779,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -69854,8 +72801,8 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGamma2GradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -69974,7 +72921,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -70084,7 +73031,7 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
-	CMPB             480(AX), $0x00
+	CMPB             528(AX), $0x00
 	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
@@ -70400,7 +73347,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -70422,8 +73369,8 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGammaGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -70542,7 +73489,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -70652,7 +73599,7 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
-	CMPB             480(AX), $0x00
+	CMPB             528(AX), $0x00
 	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
@@ -71295,7 +74242,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -71317,8 +74264,8 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileOverlapGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -71445,7 +74392,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -71497,7 +74444,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y1
 	VCVTPS2PD        Y0, Z0
 	VADDPD           640(AX), Z0, Z0
@@ -71512,8 +74459,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGamma0OverlapGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -71644,7 +74591,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -71865,7 +74812,7 @@ noUpstream:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -71880,8 +74827,8 @@ noUpstream:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGamma2OverlapGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -72004,7 +74951,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -72114,7 +75061,7 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
-	CMPB             480(AX), $0x00
+	CMPB             528(AX), $0x00
 	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
@@ -72436,7 +75383,7 @@ noUpstream:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -72451,8 +75398,8 @@ noUpstream:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tileGammaOverlapGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         120(AX), R8
@@ -72575,7 +75522,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -72685,7 +75632,7 @@ logarithm:
 	ADDQ             $0x40, CX
 	CMPQ             CX, n+8(FP)
 	JL               logarithm
-	CMPB             480(AX), $0x00
+	CMPB             528(AX), $0x00
 	JNE              isHard
 	MOVQ             120(AX), SI
 	VBROADCASTSS     constants<>+96(SB), Z0
@@ -73334,7 +76281,7 @@ noUpstream:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -73349,8 +76296,8 @@ noUpstream:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairOverlapSumsAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -73499,7 +76446,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -73556,10 +76503,10 @@ last:
 	VFMADD231PS      Z14, Z16, Z4
 	VMULPS           Z7, Z9, Z11
 	VMULPS           Z8, Z10, Z12
-	VBROADCASTSS     120(DX), Z13
-	VBROADCASTSS     120(DX), Z14
-	VFMADD231PS.BCST 116(DX), Z9, Z13
-	VFMADD231PS.BCST 116(DX), Z10, Z14
+	VBROADCASTSS     128(DX), Z13
+	VBROADCASTSS     128(DX), Z14
+	VFMADD231PS.BCST 124(DX), Z9, Z13
+	VFMADD231PS.BCST 124(DX), Z10, Z14
 	VFMADD231PS      Z11, Z13, Z3
 	VFMADD231PS      Z12, Z14, Z3
 	VMOVUPS          (SI)(CX*4), Z9
@@ -73568,16 +76515,16 @@ last:
 	VFMADD231PS      Z12, Z10, Z1
 	VMULPS           Z7, Z9, Z7
 	VMULPS           Z8, Z10, Z8
-	VBROADCASTSS     120(DX), Z11
-	VBROADCASTSS     120(DX), Z12
-	VFMADD231PS.BCST 116(DX), Z9, Z11
-	VFMADD231PS.BCST 116(DX), Z10, Z12
+	VBROADCASTSS     128(DX), Z11
+	VBROADCASTSS     128(DX), Z12
+	VFMADD231PS.BCST 124(DX), Z9, Z11
+	VFMADD231PS.BCST 124(DX), Z10, Z12
 	VFMADD231PS      Z7, Z11, Z5
 	VFMADD231PS      Z8, Z12, Z5
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y6
 	VCVTPS2PD        Y0, Z0
 	VADDPD           128(AX), Z0, Z0
@@ -73627,8 +76574,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGamma0OverlapSumsAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -73769,7 +76716,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -73934,10 +76881,10 @@ last:
 	VFMADD231PS      Z15, Z19, Z5
 	VMULPS           Z8, Z16, Z12
 	VMULPS           Z9, Z17, Z13
-	VBROADCASTSS     120(DX), Z14
-	VBROADCASTSS     120(DX), Z15
-	VFMADD231PS.BCST 116(DX), Z16, Z14
-	VFMADD231PS.BCST 116(DX), Z17, Z15
+	VBROADCASTSS     128(DX), Z14
+	VBROADCASTSS     128(DX), Z15
+	VFMADD231PS.BCST 124(DX), Z16, Z14
+	VFMADD231PS.BCST 124(DX), Z17, Z15
 	VFMADD231PS      Z12, Z14, Z4
 	VFMADD231PS      Z13, Z15, Z4
 	VMOVUPS          (SI)(CX*4), Z14
@@ -73946,18 +76893,18 @@ last:
 	VFMADD231PS      Z13, Z15, Z2
 	VMULPS           Z8, Z14, Z12
 	VMULPS           Z9, Z15, Z13
-	VBROADCASTSS     120(DX), Z16
-	VBROADCASTSS     120(DX), Z17
-	VFMADD231PS.BCST 116(DX), Z14, Z16
-	VFMADD231PS.BCST 116(DX), Z15, Z17
+	VBROADCASTSS     128(DX), Z16
+	VBROADCASTSS     128(DX), Z17
+	VFMADD231PS.BCST 124(DX), Z14, Z16
+	VFMADD231PS.BCST 124(DX), Z15, Z17
 	VFMADD231PS      Z12, Z16, Z6
 	VFMADD231PS      Z13, Z17, Z6
 	VMOVUPS          (SI)(CX*4), Z12
 	VMOVUPS          64(SI)(CX*4), Z13
-	VBROADCASTSS     96(DX), Z14
-	VBROADCASTSS     96(DX), Z15
-	VFMADD231PS.BCST 92(DX), Z12, Z14
-	VFMADD231PS.BCST 92(DX), Z13, Z15
+	VBROADCASTSS     104(DX), Z14
+	VBROADCASTSS     104(DX), Z15
+	VFMADD231PS.BCST 100(DX), Z12, Z14
+	VFMADD231PS.BCST 100(DX), Z13, Z15
 	VMOVUPS          (DI)(CX*4), Z12
 	VMOVUPS          64(DI)(CX*4), Z13
 	VBROADCASTSS     32(DX), Z16
@@ -73991,7 +76938,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y7
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -74048,8 +76995,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGamma2OverlapSumsAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -74190,7 +77137,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -74355,10 +77302,10 @@ last:
 	VFMADD231PS      Z15, Z21, Z5
 	VMULPS           Z8, Z16, Z14
 	VMULPS           Z9, Z17, Z15
-	VBROADCASTSS     120(DX), Z18
-	VBROADCASTSS     120(DX), Z19
-	VFMADD231PS.BCST 116(DX), Z16, Z18
-	VFMADD231PS.BCST 116(DX), Z17, Z19
+	VBROADCASTSS     128(DX), Z18
+	VBROADCASTSS     128(DX), Z19
+	VFMADD231PS.BCST 124(DX), Z16, Z18
+	VFMADD231PS.BCST 124(DX), Z17, Z19
 	VFMADD231PS      Z14, Z18, Z4
 	VFMADD231PS      Z15, Z19, Z4
 	VMOVUPS          (SI)(CX*4), Z18
@@ -74367,18 +77314,18 @@ last:
 	VFMADD231PS      Z15, Z19, Z2
 	VMULPS           Z8, Z18, Z14
 	VMULPS           Z9, Z19, Z15
-	VBROADCASTSS     120(DX), Z20
-	VBROADCASTSS     120(DX), Z21
-	VFMADD231PS.BCST 116(DX), Z18, Z20
-	VFMADD231PS.BCST 116(DX), Z19, Z21
+	VBROADCASTSS     128(DX), Z20
+	VBROADCASTSS     128(DX), Z21
+	VFMADD231PS.BCST 124(DX), Z18, Z20
+	VFMADD231PS.BCST 124(DX), Z19, Z21
 	VFMADD231PS      Z14, Z20, Z6
 	VFMADD231PS      Z15, Z21, Z6
 	VMOVUPS          (SI)(CX*4), Z14
 	VMOVUPS          64(SI)(CX*4), Z15
-	VBROADCASTSS     96(DX), Z18
-	VBROADCASTSS     96(DX), Z19
-	VFMADD231PS.BCST 92(DX), Z14, Z18
-	VFMADD231PS.BCST 92(DX), Z15, Z19
+	VBROADCASTSS     104(DX), Z18
+	VBROADCASTSS     104(DX), Z19
+	VFMADD231PS.BCST 100(DX), Z14, Z18
+	VFMADD231PS.BCST 100(DX), Z15, Z19
 	VMULPS           Z12, Z12, Z12
 	VMULPS           Z13, Z13, Z13
 	VMULPS           Z12, Z18, Z12
@@ -74420,7 +77367,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y7
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -74477,8 +77424,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGammaOverlapSumsAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -74619,7 +77566,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -74762,10 +77709,10 @@ powers:
 	VADDPS           Z13, Z18, Z13
 	VADDPS           Z14, Z19, Z14
 	VADDPS           Z15, Z16, Z15
-	VMULPS.BCST      80(DX), Z12, Z12
-	VMULPS.BCST      80(DX), Z13, Z13
-	VMULPS.BCST      80(DX), Z14, Z14
-	VMULPS.BCST      80(DX), Z15, Z15
+	VMULPS.BCST      88(DX), Z12, Z12
+	VMULPS.BCST      88(DX), Z13, Z13
+	VMULPS.BCST      88(DX), Z14, Z14
+	VMULPS.BCST      88(DX), Z15, Z15
 	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
@@ -74976,10 +77923,10 @@ last:
 	VFMADD231PS      Z15, Z19, Z5
 	VMULPS           Z8, Z16, Z12
 	VMULPS           Z9, Z17, Z13
-	VBROADCASTSS     120(DX), Z14
-	VBROADCASTSS     120(DX), Z15
-	VFMADD231PS.BCST 116(DX), Z16, Z14
-	VFMADD231PS.BCST 116(DX), Z17, Z15
+	VBROADCASTSS     128(DX), Z14
+	VBROADCASTSS     128(DX), Z15
+	VFMADD231PS.BCST 124(DX), Z16, Z14
+	VFMADD231PS.BCST 124(DX), Z17, Z15
 	VFMADD231PS      Z12, Z14, Z4
 	VFMADD231PS      Z13, Z15, Z4
 	VMOVUPS          (SI)(CX*4), Z14
@@ -74988,18 +77935,18 @@ last:
 	VFMADD231PS      Z13, Z15, Z2
 	VMULPS           Z8, Z14, Z12
 	VMULPS           Z9, Z15, Z13
-	VBROADCASTSS     120(DX), Z16
-	VBROADCASTSS     120(DX), Z17
-	VFMADD231PS.BCST 116(DX), Z14, Z16
-	VFMADD231PS.BCST 116(DX), Z15, Z17
+	VBROADCASTSS     128(DX), Z16
+	VBROADCASTSS     128(DX), Z17
+	VFMADD231PS.BCST 124(DX), Z14, Z16
+	VFMADD231PS.BCST 124(DX), Z15, Z17
 	VFMADD231PS      Z12, Z16, Z6
 	VFMADD231PS      Z13, Z17, Z6
 	VMOVUPS          (SI)(CX*4), Z12
 	VMOVUPS          64(SI)(CX*4), Z13
-	VBROADCASTSS     96(DX), Z14
-	VBROADCASTSS     96(DX), Z15
-	VFMADD231PS.BCST 92(DX), Z12, Z14
-	VFMADD231PS.BCST 92(DX), Z13, Z15
+	VBROADCASTSS     104(DX), Z14
+	VBROADCASTSS     104(DX), Z15
+	VFMADD231PS.BCST 100(DX), Z12, Z14
+	VFMADD231PS.BCST 100(DX), Z13, Z15
 	VMOVUPS          8192(BX)(CX*4), Z12
 	VMOVUPS          8256(BX)(CX*4), Z13
 	VMULPS           Z12, Z14, Z12
@@ -75041,7 +77988,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y7
 	VCVTPS2PD        Y0, Z0
 	VADDPD           (AX), Z0, Z0
@@ -75098,8 +78045,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGamma0GradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -75240,7 +78187,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -75382,10 +78329,10 @@ last:
 	VBLENDMPS        Z12, Z10, K2, Z10
 	VMOVUPS          (SI)(CX*4), Z11
 	VMOVUPS          64(SI)(CX*4), Z12
-	VBROADCASTSS     96(DX), Z15
-	VBROADCASTSS     96(DX), Z16
-	VFMADD231PS.BCST 92(DX), Z11, Z15
-	VFMADD231PS.BCST 92(DX), Z12, Z16
+	VBROADCASTSS     104(DX), Z15
+	VBROADCASTSS     104(DX), Z16
+	VFMADD231PS.BCST 100(DX), Z11, Z15
+	VFMADD231PS.BCST 100(DX), Z12, Z16
 	VMOVUPS          (DI)(CX*4), Z11
 	VMOVUPS          64(DI)(CX*4), Z12
 	VBROADCASTSS     32(DX), Z17
@@ -75432,8 +78379,8 @@ last:
 	PREFETCHT0       2112(R10)(CX*4)
 	VMULPS           Z7, Z17, Z7
 	VMULPS           Z8, Z18, Z8
-	VMULPS.BCST      88(DX), Z5, Z19
-	VMULPS.BCST      88(DX), Z6, Z20
+	VMULPS.BCST      96(DX), Z5, Z19
+	VMULPS.BCST      96(DX), Z6, Z20
 	VBROADCASTSS     60(DX), Z21
 	VBROADCASTSS     60(DX), Z22
 	VFMADD231PS      Z7, Z19, Z21
@@ -75448,10 +78395,10 @@ last:
 	VMOVAPS          Z8, Z20
 
 noElements0:
-	VMULPS.BCST  88(DX), Z5, Z7
-	VMULPS.BCST  88(DX), Z6, Z8
-	VBROADCASTSS 124(DX), Z11
-	VBROADCASTSS 124(DX), Z12
+	VMULPS.BCST  96(DX), Z5, Z7
+	VMULPS.BCST  96(DX), Z6, Z8
+	VBROADCASTSS 132(DX), Z11
+	VBROADCASTSS 132(DX), Z12
 	VFMADD231PS  Z19, Z7, Z11
 	VFMADD231PS  Z20, Z8, Z12
 	VFMADD231PS  Z11, Z3, Z1
@@ -75495,8 +78442,8 @@ noUpstream:
 noUpstream0:
 	VSUBPS      Z7, Z9, Z7
 	VSUBPS      Z8, Z10, Z8
-	VMULPS.BCST 88(DX), Z7, Z7
-	VMULPS.BCST 88(DX), Z8, Z8
+	VMULPS.BCST 96(DX), Z7, Z7
+	VMULPS.BCST 96(DX), Z8, Z8
 	VMULPS      Z5, Z7, Z5
 	VMULPS      Z6, Z8, Z6
 	VFMADD231PS Z5, Z3, Z1
@@ -75518,7 +78465,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -75540,8 +78487,8 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGamma2GradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -75678,7 +78625,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -75820,10 +78767,10 @@ last:
 	VBLENDMPS        Z12, Z10, K2, Z10
 	VMOVUPS          (SI)(CX*4), Z11
 	VMOVUPS          64(SI)(CX*4), Z12
-	VBROADCASTSS     96(DX), Z15
-	VBROADCASTSS     96(DX), Z16
-	VFMADD231PS.BCST 92(DX), Z11, Z15
-	VFMADD231PS.BCST 92(DX), Z12, Z16
+	VBROADCASTSS     104(DX), Z15
+	VBROADCASTSS     104(DX), Z16
+	VFMADD231PS.BCST 100(DX), Z11, Z15
+	VFMADD231PS.BCST 100(DX), Z12, Z16
 	VMULPS           Z9, Z9, Z11
 	VMULPS           Z10, Z10, Z12
 	VMULPS           Z11, Z15, Z11
@@ -75878,8 +78825,8 @@ last:
 	PREFETCHT0       2112(R10)(CX*4)
 	VMULPS           Z7, Z15, Z19
 	VMULPS           Z8, Z16, Z20
-	VMULPS.BCST      88(DX), Z5, Z21
-	VMULPS.BCST      88(DX), Z6, Z22
+	VMULPS.BCST      96(DX), Z5, Z21
+	VMULPS.BCST      96(DX), Z6, Z22
 	VBROADCASTSS     60(DX), Z23
 	VBROADCASTSS     60(DX), Z24
 	VFMADD231PS      Z19, Z21, Z23
@@ -75894,10 +78841,10 @@ last:
 	VMOVAPS          Z20, Z20
 
 noElements0:
-	VMULPS.BCST  88(DX), Z5, Z21
-	VMULPS.BCST  88(DX), Z6, Z22
-	VBROADCASTSS 124(DX), Z23
-	VBROADCASTSS 124(DX), Z24
+	VMULPS.BCST  96(DX), Z5, Z21
+	VMULPS.BCST  96(DX), Z6, Z22
+	VBROADCASTSS 132(DX), Z23
+	VBROADCASTSS 132(DX), Z24
 	VFMADD231PS  Z19, Z21, Z23
 	VFMADD231PS  Z20, Z22, Z24
 	VFMADD231PS  Z23, Z3, Z1
@@ -75909,8 +78856,8 @@ noElements:
 	MOVQ        24(AX), R9
 	TESTQ       R9, R9
 	JZ          noGradient
-	VMULPS.BCST 76(DX), Z13, Z19
-	VMULPS.BCST 76(DX), Z14, Z20
+	VMULPS.BCST 84(DX), Z13, Z19
+	VMULPS.BCST 84(DX), Z14, Z20
 	VMOVAPS     Z9, Z21
 	VMOVAPS     Z10, Z22
 	VFMADD231PS Z17, Z19, Z21
@@ -75953,8 +78900,8 @@ noUpstream:
 noUpstream0:
 	VSUBPS      Z11, Z7, Z7
 	VSUBPS      Z12, Z8, Z8
-	VMULPS.BCST 88(DX), Z7, Z7
-	VMULPS.BCST 88(DX), Z8, Z8
+	VMULPS.BCST 96(DX), Z7, Z7
+	VMULPS.BCST 96(DX), Z8, Z8
 	VMULPS      Z5, Z7, Z5
 	VMULPS      Z6, Z8, Z6
 	VFMADD231PS Z5, Z3, Z1
@@ -75976,7 +78923,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -75998,8 +78945,8 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGammaGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -76136,7 +79083,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -76279,10 +79226,10 @@ powers:
 	VADDPS           Z13, Z18, Z13
 	VADDPS           Z14, Z19, Z14
 	VADDPS           Z15, Z16, Z15
-	VMULPS.BCST      80(DX), Z12, Z12
-	VMULPS.BCST      80(DX), Z13, Z13
-	VMULPS.BCST      80(DX), Z14, Z14
-	VMULPS.BCST      80(DX), Z15, Z15
+	VMULPS.BCST      88(DX), Z12, Z12
+	VMULPS.BCST      88(DX), Z13, Z13
+	VMULPS.BCST      88(DX), Z14, Z14
+	VMULPS.BCST      88(DX), Z15, Z15
 	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
@@ -76470,10 +79417,10 @@ last:
 	VBLENDMPS        Z12, Z10, K2, Z10
 	VMOVUPS          (SI)(CX*4), Z11
 	VMOVUPS          64(SI)(CX*4), Z12
-	VBROADCASTSS     96(DX), Z15
-	VBROADCASTSS     96(DX), Z16
-	VFMADD231PS.BCST 92(DX), Z11, Z15
-	VFMADD231PS.BCST 92(DX), Z12, Z16
+	VBROADCASTSS     104(DX), Z15
+	VBROADCASTSS     104(DX), Z16
+	VFMADD231PS.BCST 100(DX), Z11, Z15
+	VFMADD231PS.BCST 100(DX), Z12, Z16
 	VMOVUPS          8192(BX)(CX*4), Z11
 	VMOVUPS          8256(BX)(CX*4), Z12
 	VMULPS           Z11, Z15, Z11
@@ -76528,8 +79475,8 @@ last:
 	PREFETCHT0       2112(R10)(CX*4)
 	VMULPS           Z7, Z15, Z19
 	VMULPS           Z8, Z16, Z20
-	VMULPS.BCST      88(DX), Z5, Z21
-	VMULPS.BCST      88(DX), Z6, Z22
+	VMULPS.BCST      96(DX), Z5, Z21
+	VMULPS.BCST      96(DX), Z6, Z22
 	VBROADCASTSS     60(DX), Z23
 	VBROADCASTSS     60(DX), Z24
 	VFMADD231PS      Z19, Z21, Z23
@@ -76544,10 +79491,10 @@ last:
 	VMOVAPS          Z20, Z20
 
 noElements0:
-	VMULPS.BCST  88(DX), Z5, Z21
-	VMULPS.BCST  88(DX), Z6, Z22
-	VBROADCASTSS 124(DX), Z23
-	VBROADCASTSS 124(DX), Z24
+	VMULPS.BCST  96(DX), Z5, Z21
+	VMULPS.BCST  96(DX), Z6, Z22
+	VBROADCASTSS 132(DX), Z23
+	VBROADCASTSS 132(DX), Z24
 	VFMADD231PS  Z19, Z21, Z23
 	VFMADD231PS  Z20, Z22, Z24
 	VFMADD231PS  Z23, Z3, Z1
@@ -76559,8 +79506,8 @@ noElements:
 	MOVQ        24(AX), R9
 	TESTQ       R9, R9
 	JZ          noGradient
-	VMULPS.BCST 76(DX), Z13, Z19
-	VMULPS.BCST 76(DX), Z14, Z20
+	VMULPS.BCST 84(DX), Z13, Z19
+	VMULPS.BCST 84(DX), Z14, Z20
 	VMOVAPS     Z9, Z21
 	VMOVAPS     Z10, Z22
 	VFMADD231PS Z17, Z19, Z21
@@ -76603,8 +79550,8 @@ noUpstream:
 noUpstream0:
 	VSUBPS      Z11, Z7, Z7
 	VSUBPS      Z12, Z8, Z8
-	VMULPS.BCST 88(DX), Z7, Z7
-	VMULPS.BCST 88(DX), Z8, Z8
+	VMULPS.BCST 96(DX), Z7, Z7
+	VMULPS.BCST 96(DX), Z8, Z8
 	VMULPS      Z5, Z7, Z5
 	VMULPS      Z6, Z8, Z6
 	VFMADD231PS Z5, Z3, Z1
@@ -76626,7 +79573,7 @@ noGradient:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y2
 	VCVTPS2PD     Y0, Z0
 	VADDPD        (AX), Z0, Z0
@@ -76648,8 +79595,8 @@ noGradient:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairOverlapGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -76798,7 +79745,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -76831,12 +79778,12 @@ last:
 	VBLENDMPS        Z11, Z9, K2, Z13
 	VMOVUPS          (SI)(CX*4), Z14
 	VMOVUPS          64(SI)(CX*4), Z15
-	VBROADCASTSS     108(DX), Z16
-	VBROADCASTSS     108(DX), Z17
-	VFMADD231PS.BCST 104(DX), Z14, Z16
-	VFMADD231PS.BCST 104(DX), Z15, Z17
-	VFMADD231PS.BCST 112(DX), Z6, Z16
-	VFMADD231PS.BCST 112(DX), Z7, Z17
+	VBROADCASTSS     116(DX), Z16
+	VBROADCASTSS     116(DX), Z17
+	VFMADD231PS.BCST 112(DX), Z14, Z16
+	VFMADD231PS.BCST 112(DX), Z15, Z17
+	VFMADD231PS.BCST 120(DX), Z6, Z16
+	VFMADD231PS.BCST 120(DX), Z7, Z17
 	VMOVUPS          (DI)(CX*4), Z6
 	VMOVUPS          64(DI)(CX*4), Z7
 	VBROADCASTSS     44(DX), Z14
@@ -76870,7 +79817,7 @@ last:
 	ADDQ             $0x20, CX
 	CMPQ             CX, n+8(FP)
 	JL               last
-	MOVQ             488(AX), AX
+	MOVQ             536(AX), AX
 	VEXTRACTF64X4    $0x01, Z0, Y1
 	VCVTPS2PD        Y0, Z0
 	VADDPD           640(AX), Z0, Z0
@@ -76885,8 +79832,8 @@ last:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGamma0OverlapGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -77039,7 +79986,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -77169,12 +80116,12 @@ last:
 	VBLENDMPS        Z11, Z9, K2, Z15
 	VMOVUPS          (SI)(CX*4), Z16
 	VMOVUPS          64(SI)(CX*4), Z17
-	VBROADCASTSS     108(DX), Z18
-	VBROADCASTSS     108(DX), Z19
-	VFMADD231PS.BCST 104(DX), Z16, Z18
-	VFMADD231PS.BCST 104(DX), Z17, Z19
-	VFMADD231PS.BCST 112(DX), Z12, Z18
-	VFMADD231PS.BCST 112(DX), Z13, Z19
+	VBROADCASTSS     116(DX), Z18
+	VBROADCASTSS     116(DX), Z19
+	VFMADD231PS.BCST 112(DX), Z16, Z18
+	VFMADD231PS.BCST 112(DX), Z17, Z19
+	VFMADD231PS.BCST 120(DX), Z12, Z18
+	VFMADD231PS.BCST 120(DX), Z13, Z19
 	VMOVUPS          (DI)(CX*4), Z16
 	VMOVUPS          64(DI)(CX*4), Z17
 	VBROADCASTSS     44(DX), Z20
@@ -77191,10 +80138,10 @@ last:
 	VMULPS           Z9, Z17, Z9
 	VMOVUPS          (SI)(CX*4), Z10
 	VMOVUPS          64(SI)(CX*4), Z11
-	VBROADCASTSS     96(DX), Z16
-	VBROADCASTSS     96(DX), Z17
-	VFMADD231PS.BCST 92(DX), Z10, Z16
-	VFMADD231PS.BCST 92(DX), Z11, Z17
+	VBROADCASTSS     104(DX), Z16
+	VBROADCASTSS     104(DX), Z17
+	VFMADD231PS.BCST 100(DX), Z10, Z16
+	VFMADD231PS.BCST 100(DX), Z11, Z17
 	VMOVUPS          (DI)(CX*4), Z10
 	VMOVUPS          64(DI)(CX*4), Z11
 	VBROADCASTSS     32(DX), Z18
@@ -77239,8 +80186,8 @@ last:
 	VADDPS           Z21, Z11, Z11
 	VMULPS           Z10, Z18, Z10
 	VMULPS           Z11, Z19, Z11
-	VMULPS.BCST      88(DX), Z4, Z20
-	VMULPS.BCST      88(DX), Z5, Z21
+	VMULPS.BCST      96(DX), Z4, Z20
+	VMULPS.BCST      96(DX), Z5, Z21
 	VBROADCASTSS     60(DX), Z22
 	VBROADCASTSS     60(DX), Z23
 	VFMADD231PS      Z10, Z20, Z22
@@ -77263,10 +80210,10 @@ last:
 	VMOVAPS          Z7, Z11
 
 noElements0:
-	VMULPS.BCST  88(DX), Z4, Z6
-	VMULPS.BCST  88(DX), Z5, Z7
-	VBROADCASTSS 124(DX), Z20
-	VBROADCASTSS 124(DX), Z21
+	VMULPS.BCST  96(DX), Z4, Z6
+	VMULPS.BCST  96(DX), Z5, Z7
+	VBROADCASTSS 132(DX), Z20
+	VBROADCASTSS 132(DX), Z21
 	VFMADD231PS  Z10, Z6, Z20
 	VFMADD231PS  Z11, Z7, Z21
 	VFMADD231PS  Z20, Z2, Z0
@@ -77307,8 +80254,8 @@ noUpstream:
 noUpstream0:
 	VSUBPS        Z6, Z10, Z6
 	VSUBPS        Z7, Z11, Z7
-	VMULPS.BCST   88(DX), Z6, Z6
-	VMULPS.BCST   88(DX), Z7, Z7
+	VMULPS.BCST   96(DX), Z6, Z6
+	VMULPS.BCST   96(DX), Z7, Z7
 	VADDPS        Z8, Z6, Z6
 	VADDPS        Z9, Z7, Z7
 	VMULPS        Z4, Z6, Z4
@@ -77330,7 +80277,7 @@ noUpstream0:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -77345,8 +80292,8 @@ noUpstream0:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGamma2OverlapGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -77487,7 +80434,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -77628,12 +80575,12 @@ last:
 	VBLENDMPS        Z11, Z9, K2, Z15
 	VMOVUPS          (SI)(CX*4), Z16
 	VMOVUPS          64(SI)(CX*4), Z17
-	VBROADCASTSS     108(DX), Z18
-	VBROADCASTSS     108(DX), Z19
-	VFMADD231PS.BCST 104(DX), Z16, Z18
-	VFMADD231PS.BCST 104(DX), Z17, Z19
-	VFMADD231PS.BCST 112(DX), Z12, Z18
-	VFMADD231PS.BCST 112(DX), Z13, Z19
+	VBROADCASTSS     116(DX), Z18
+	VBROADCASTSS     116(DX), Z19
+	VFMADD231PS.BCST 112(DX), Z16, Z18
+	VFMADD231PS.BCST 112(DX), Z17, Z19
+	VFMADD231PS.BCST 120(DX), Z12, Z18
+	VFMADD231PS.BCST 120(DX), Z13, Z19
 	VMOVUPS          (DI)(CX*4), Z16
 	VMOVUPS          64(DI)(CX*4), Z17
 	VBROADCASTSS     44(DX), Z20
@@ -77650,10 +80597,10 @@ last:
 	VMULPS           Z9, Z17, Z9
 	VMOVUPS          (SI)(CX*4), Z10
 	VMOVUPS          64(SI)(CX*4), Z11
-	VBROADCASTSS     96(DX), Z16
-	VBROADCASTSS     96(DX), Z17
-	VFMADD231PS.BCST 92(DX), Z10, Z16
-	VFMADD231PS.BCST 92(DX), Z11, Z17
+	VBROADCASTSS     104(DX), Z16
+	VBROADCASTSS     104(DX), Z17
+	VFMADD231PS.BCST 100(DX), Z10, Z16
+	VFMADD231PS.BCST 100(DX), Z11, Z17
 	VMULPS           Z14, Z14, Z10
 	VMULPS           Z15, Z15, Z11
 	VMULPS           Z10, Z16, Z10
@@ -77700,8 +80647,8 @@ last:
 	PREFETCHT0       2112(R10)(CX*4)
 	VMULPS           Z6, Z16, Z20
 	VMULPS           Z7, Z17, Z21
-	VMULPS.BCST      88(DX), Z4, Z22
-	VMULPS.BCST      88(DX), Z5, Z23
+	VMULPS.BCST      96(DX), Z4, Z22
+	VMULPS.BCST      96(DX), Z5, Z23
 	VBROADCASTSS     60(DX), Z24
 	VBROADCASTSS     60(DX), Z25
 	VFMADD231PS      Z20, Z22, Z24
@@ -77716,10 +80663,10 @@ last:
 	VMOVAPS          Z21, Z21
 
 noElements0:
-	VMULPS.BCST  88(DX), Z4, Z22
-	VMULPS.BCST  88(DX), Z5, Z23
-	VBROADCASTSS 124(DX), Z24
-	VBROADCASTSS 124(DX), Z25
+	VMULPS.BCST  96(DX), Z4, Z22
+	VMULPS.BCST  96(DX), Z5, Z23
+	VBROADCASTSS 132(DX), Z24
+	VBROADCASTSS 132(DX), Z25
 	VFMADD231PS  Z20, Z22, Z24
 	VFMADD231PS  Z21, Z23, Z25
 	VFMADD231PS  Z24, Z2, Z0
@@ -77728,8 +80675,8 @@ noElements0:
 	VMOVUPS      Z25, 64(R9)(CX*4)
 
 noElements:
-	VMULPS.BCST 76(DX), Z12, Z20
-	VMULPS.BCST 76(DX), Z13, Z21
+	VMULPS.BCST 84(DX), Z12, Z20
+	VMULPS.BCST 84(DX), Z13, Z21
 	VMOVAPS     Z14, Z22
 	VMOVAPS     Z15, Z23
 	VFMADD231PS Z18, Z20, Z22
@@ -77772,8 +80719,8 @@ noUpstream:
 noUpstream0:
 	VSUBPS        Z10, Z6, Z6
 	VSUBPS        Z11, Z7, Z7
-	VMULPS.BCST   88(DX), Z6, Z6
-	VMULPS.BCST   88(DX), Z7, Z7
+	VMULPS.BCST   96(DX), Z6, Z6
+	VMULPS.BCST   96(DX), Z7, Z7
 	VADDPS        Z8, Z6, Z6
 	VADDPS        Z9, Z7, Z7
 	VMULPS        Z4, Z6, Z4
@@ -77795,7 +80742,7 @@ noUpstream0:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -77810,8 +80757,8 @@ noUpstream0:
 // Requires: AVX, AVX512DQ, AVX512F, MMX+
 TEXT ·tilePairGammaOverlapGradAVX512(SB), NOSPLIT, $0-16
 	MOVQ         args+0(FP), AX
-	MOVQ         408(AX), DX
-	MOVQ         336(AX), BX
+	MOVQ         456(AX), DX
+	MOVQ         384(AX), BX
 	MOVQ         (AX), SI
 	MOVQ         96(AX), DI
 	MOVQ         144(AX), R8
@@ -77952,7 +80899,7 @@ exponential:
 	VPCMPUD          $0x06, Z1, Z0, K1
 	KTESTW           K1, K1
 	JZ               inRange
-	ORQ              $0x01, 472(AX)
+	ORQ              $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -78095,10 +81042,10 @@ powers:
 	VADDPS           Z13, Z18, Z13
 	VADDPS           Z14, Z19, Z14
 	VADDPS           Z15, Z16, Z15
-	VMULPS.BCST      80(DX), Z12, Z12
-	VMULPS.BCST      80(DX), Z13, Z13
-	VMULPS.BCST      80(DX), Z14, Z14
-	VMULPS.BCST      80(DX), Z15, Z15
+	VMULPS.BCST      88(DX), Z12, Z12
+	VMULPS.BCST      88(DX), Z13, Z13
+	VMULPS.BCST      88(DX), Z14, Z14
+	VMULPS.BCST      88(DX), Z15, Z15
 	VMAXPS           Z12, Z0, Z12
 	VMAXPS           Z13, Z0, Z13
 	VMAXPS           Z14, Z0, Z14
@@ -78285,12 +81232,12 @@ last:
 	VBLENDMPS        Z11, Z9, K2, Z15
 	VMOVUPS          (SI)(CX*4), Z16
 	VMOVUPS          64(SI)(CX*4), Z17
-	VBROADCASTSS     108(DX), Z18
-	VBROADCASTSS     108(DX), Z19
-	VFMADD231PS.BCST 104(DX), Z16, Z18
-	VFMADD231PS.BCST 104(DX), Z17, Z19
-	VFMADD231PS.BCST 112(DX), Z12, Z18
-	VFMADD231PS.BCST 112(DX), Z13, Z19
+	VBROADCASTSS     116(DX), Z18
+	VBROADCASTSS     116(DX), Z19
+	VFMADD231PS.BCST 112(DX), Z16, Z18
+	VFMADD231PS.BCST 112(DX), Z17, Z19
+	VFMADD231PS.BCST 120(DX), Z12, Z18
+	VFMADD231PS.BCST 120(DX), Z13, Z19
 	VMOVUPS          (DI)(CX*4), Z16
 	VMOVUPS          64(DI)(CX*4), Z17
 	VBROADCASTSS     44(DX), Z20
@@ -78307,10 +81254,10 @@ last:
 	VMULPS           Z9, Z17, Z9
 	VMOVUPS          (SI)(CX*4), Z10
 	VMOVUPS          64(SI)(CX*4), Z11
-	VBROADCASTSS     96(DX), Z16
-	VBROADCASTSS     96(DX), Z17
-	VFMADD231PS.BCST 92(DX), Z10, Z16
-	VFMADD231PS.BCST 92(DX), Z11, Z17
+	VBROADCASTSS     104(DX), Z16
+	VBROADCASTSS     104(DX), Z17
+	VFMADD231PS.BCST 100(DX), Z10, Z16
+	VFMADD231PS.BCST 100(DX), Z11, Z17
 	VMOVUPS          8192(BX)(CX*4), Z10
 	VMOVUPS          8256(BX)(CX*4), Z11
 	VMULPS           Z10, Z16, Z10
@@ -78357,8 +81304,8 @@ last:
 	PREFETCHT0       2112(R10)(CX*4)
 	VMULPS           Z6, Z16, Z20
 	VMULPS           Z7, Z17, Z21
-	VMULPS.BCST      88(DX), Z4, Z22
-	VMULPS.BCST      88(DX), Z5, Z23
+	VMULPS.BCST      96(DX), Z4, Z22
+	VMULPS.BCST      96(DX), Z5, Z23
 	VBROADCASTSS     60(DX), Z24
 	VBROADCASTSS     60(DX), Z25
 	VFMADD231PS      Z20, Z22, Z24
@@ -78373,10 +81320,10 @@ last:
 	VMOVAPS          Z21, Z21
 
 noElements0:
-	VMULPS.BCST  88(DX), Z4, Z22
-	VMULPS.BCST  88(DX), Z5, Z23
-	VBROADCASTSS 124(DX), Z24
-	VBROADCASTSS 124(DX), Z25
+	VMULPS.BCST  96(DX), Z4, Z22
+	VMULPS.BCST  96(DX), Z5, Z23
+	VBROADCASTSS 132(DX), Z24
+	VBROADCASTSS 132(DX), Z25
 	VFMADD231PS  Z20, Z22, Z24
 	VFMADD231PS  Z21, Z23, Z25
 	VFMADD231PS  Z24, Z2, Z0
@@ -78385,8 +81332,8 @@ noElements0:
 	VMOVUPS      Z25, 64(R9)(CX*4)
 
 noElements:
-	VMULPS.BCST 76(DX), Z12, Z20
-	VMULPS.BCST 76(DX), Z13, Z21
+	VMULPS.BCST 84(DX), Z12, Z20
+	VMULPS.BCST 84(DX), Z13, Z21
 	VMOVAPS     Z14, Z22
 	VMOVAPS     Z15, Z23
 	VFMADD231PS Z18, Z20, Z22
@@ -78429,8 +81376,8 @@ noUpstream:
 noUpstream0:
 	VSUBPS        Z10, Z6, Z6
 	VSUBPS        Z11, Z7, Z7
-	VMULPS.BCST   88(DX), Z6, Z6
-	VMULPS.BCST   88(DX), Z7, Z7
+	VMULPS.BCST   96(DX), Z6, Z6
+	VMULPS.BCST   96(DX), Z7, Z7
 	VADDPS        Z8, Z6, Z6
 	VADDPS        Z9, Z7, Z7
 	VMULPS        Z4, Z6, Z4
@@ -78452,7 +81399,7 @@ noUpstream0:
 	ADDQ          $0x20, CX
 	CMPQ          CX, n+8(FP)
 	JL            last
-	MOVQ          488(AX), AX
+	MOVQ          536(AX), AX
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VCVTPS2PD     Y0, Z0
 	VADDPD        640(AX), Z0, Z0
@@ -78467,8 +81414,8 @@ noUpstream0:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileOverlapSumsAVX2(SB), NOSPLIT, $192-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -78554,7 +81501,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -78600,7 +81547,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       128(AX), Y0, Y0
 	VMOVUPD      Y0, 128(AX)
@@ -78644,8 +81591,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGamma0OverlapSumsAVX2(SB), NOSPLIT, $256-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -78730,7 +81677,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -78855,7 +81802,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -78911,8 +81858,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGamma2OverlapSumsAVX2(SB), NOSPLIT, $256-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -78997,7 +81944,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -79056,7 +82003,7 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
-	CMPB         480(AX), $0x00
+	CMPB         528(AX), $0x00
 	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
@@ -79237,7 +82184,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -79293,8 +82240,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGammaOverlapSumsAVX2(SB), NOSPLIT, $256-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -79379,7 +82326,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -79438,7 +82385,7 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
-	CMPB         480(AX), $0x00
+	CMPB         528(AX), $0x00
 	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
@@ -79828,7 +82775,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -79884,8 +82831,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGamma0GradAVX2(SB), NOSPLIT, $128-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -79970,7 +82917,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -80117,7 +83064,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      488(AX), AX
+	MOVQ      536(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -80149,8 +83096,8 @@ noGradient:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGamma2GradAVX2(SB), NOSPLIT, $128-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -80235,7 +83182,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -80294,7 +83241,7 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
-	CMPB         480(AX), $0x00
+	CMPB         528(AX), $0x00
 	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
@@ -80504,7 +83451,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      488(AX), AX
+	MOVQ      536(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -80536,8 +83483,8 @@ noGradient:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGammaGradAVX2(SB), NOSPLIT, $128-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -80622,7 +83569,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -80681,7 +83628,7 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
-	CMPB         480(AX), $0x00
+	CMPB         528(AX), $0x00
 	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
@@ -81101,7 +84048,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      488(AX), AX
+	MOVQ      536(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -81133,8 +84080,8 @@ noGradient:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileOverlapGradAVX2(SB), NOSPLIT, $64-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -81220,7 +84167,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -81260,7 +84207,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -81280,8 +84227,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGamma0OverlapGradAVX2(SB), NOSPLIT, $64-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -81367,7 +84314,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -81516,7 +84463,7 @@ noUpstream:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -81536,8 +84483,8 @@ noUpstream:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGamma2OverlapGradAVX2(SB), NOSPLIT, $64-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -81622,7 +84569,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -81681,7 +84628,7 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
-	CMPB         480(AX), $0x00
+	CMPB         528(AX), $0x00
 	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
@@ -81890,7 +84837,7 @@ noUpstream:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -81910,8 +84857,8 @@ noUpstream:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tileGammaOverlapGradAVX2(SB), NOSPLIT, $64-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   120(AX), R8
@@ -81996,7 +84943,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -82055,7 +85002,7 @@ logarithm:
 	ADDQ         $0x10, CX
 	CMPQ         CX, n+8(FP)
 	JL           logarithm
-	CMPB         480(AX), $0x00
+	CMPB         528(AX), $0x00
 	JNE          isHard
 	MOVQ         120(AX), SI
 	XORQ         CX, CX
@@ -82474,7 +85421,7 @@ noUpstream:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -82494,8 +85441,8 @@ noUpstream:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairOverlapSumsAVX2(SB), NOSPLIT, $384-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -82591,7 +85538,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -82642,8 +85589,8 @@ last:
 	VFMADD231PS  Y2, Y3, Y1
 	VMOVUPS      Y1, 256(SP)(R8*1)
 	VMULPS       Y0, Y4, Y1
-	VBROADCASTSS 120(DX), Y2
-	VBROADCASTSS 116(DX), Y3
+	VBROADCASTSS 128(DX), Y2
+	VBROADCASTSS 124(DX), Y3
 	VFMADD231PS  Y3, Y4, Y2
 	VMOVUPS      192(SP)(R8*1), Y3
 	VFMADD231PS  Y1, Y2, Y3
@@ -82653,8 +85600,8 @@ last:
 	VFMADD231PS  Y1, Y2, Y3
 	VMOVUPS      Y3, 64(SP)(R8*1)
 	VMULPS       Y0, Y2, Y0
-	VBROADCASTSS 120(DX), Y1
-	VBROADCASTSS 116(DX), Y3
+	VBROADCASTSS 128(DX), Y1
+	VBROADCASTSS 124(DX), Y3
 	VFMADD231PS  Y3, Y2, Y1
 	VMOVUPS      320(SP)(R8*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
@@ -82663,7 +85610,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       128(AX), Y0, Y0
 	VMOVUPD      Y0, 128(AX)
@@ -82743,8 +85690,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGamma0OverlapSumsAVX2(SB), NOSPLIT, $448-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -82838,7 +85785,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -82947,8 +85894,8 @@ last:
 	VFMADD231PS  Y3, Y5, Y2
 	VMOVUPS      Y2, 320(SP)(R8*1)
 	VMULPS       Y0, Y4, Y2
-	VBROADCASTSS 120(DX), Y3
-	VBROADCASTSS 116(DX), Y5
+	VBROADCASTSS 128(DX), Y3
+	VBROADCASTSS 124(DX), Y5
 	VFMADD231PS  Y5, Y4, Y3
 	VMOVUPS      256(SP)(R8*1), Y4
 	VFMADD231PS  Y2, Y3, Y4
@@ -82958,15 +85905,15 @@ last:
 	VFMADD231PS  Y2, Y3, Y4
 	VMOVUPS      Y4, 128(SP)(R8*1)
 	VMULPS       Y0, Y3, Y2
-	VBROADCASTSS 120(DX), Y4
-	VBROADCASTSS 116(DX), Y5
+	VBROADCASTSS 128(DX), Y4
+	VBROADCASTSS 124(DX), Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMOVUPS      384(SP)(R8*1), Y3
 	VFMADD231PS  Y2, Y4, Y3
 	VMOVUPS      Y3, 384(SP)(R8*1)
 	VMOVUPS      (SI)(CX*4), Y2
-	VBROADCASTSS 96(DX), Y3
-	VBROADCASTSS 92(DX), Y4
+	VBROADCASTSS 104(DX), Y3
+	VBROADCASTSS 100(DX), Y4
 	VFMADD231PS  Y4, Y2, Y3
 	VMOVUPS      (DI)(CX*4), Y2
 	VBROADCASTSS 32(DX), Y4
@@ -82991,7 +85938,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -83083,8 +86030,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGamma2OverlapSumsAVX2(SB), NOSPLIT, $448-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -83178,7 +86125,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -83287,8 +86234,8 @@ last:
 	VFMADD231PS  Y3, Y6, Y5
 	VMOVUPS      Y5, 320(SP)(R8*1)
 	VMULPS       Y0, Y4, Y3
-	VBROADCASTSS 120(DX), Y5
-	VBROADCASTSS 116(DX), Y6
+	VBROADCASTSS 128(DX), Y5
+	VBROADCASTSS 124(DX), Y6
 	VFMADD231PS  Y6, Y4, Y5
 	VMOVUPS      256(SP)(R8*1), Y6
 	VFMADD231PS  Y3, Y5, Y6
@@ -83298,15 +86245,15 @@ last:
 	VFMADD231PS  Y3, Y5, Y6
 	VMOVUPS      Y6, 128(SP)(R8*1)
 	VMULPS       Y0, Y5, Y3
-	VBROADCASTSS 120(DX), Y6
-	VBROADCASTSS 116(DX), Y7
+	VBROADCASTSS 128(DX), Y6
+	VBROADCASTSS 124(DX), Y7
 	VFMADD231PS  Y7, Y5, Y6
 	VMOVUPS      384(SP)(R8*1), Y5
 	VFMADD231PS  Y3, Y6, Y5
 	VMOVUPS      Y5, 384(SP)(R8*1)
 	VMOVUPS      (SI)(CX*4), Y3
-	VBROADCASTSS 96(DX), Y5
-	VBROADCASTSS 92(DX), Y6
+	VBROADCASTSS 104(DX), Y5
+	VBROADCASTSS 100(DX), Y6
 	VFMADD231PS  Y6, Y3, Y5
 	VMULPS       Y2, Y2, Y2
 	VMULPS       Y2, Y5, Y2
@@ -83335,7 +86282,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -83427,8 +86374,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGammaOverlapSumsAVX2(SB), NOSPLIT, $448-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -83522,7 +86469,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -83595,7 +86542,7 @@ powers:
 	VMAXPS       Y1, Y4, Y4
 	VADDPS       Y2, Y5, Y2
 	VADDPS       Y3, Y4, Y3
-	VBROADCASTSS 80(DX), Y4
+	VBROADCASTSS 88(DX), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS constants<>+96(SB), Y4
@@ -83763,8 +86710,8 @@ last:
 	VFMADD231PS  Y3, Y5, Y2
 	VMOVUPS      Y2, 320(SP)(R8*1)
 	VMULPS       Y0, Y4, Y2
-	VBROADCASTSS 120(DX), Y3
-	VBROADCASTSS 116(DX), Y5
+	VBROADCASTSS 128(DX), Y3
+	VBROADCASTSS 124(DX), Y5
 	VFMADD231PS  Y5, Y4, Y3
 	VMOVUPS      256(SP)(R8*1), Y4
 	VFMADD231PS  Y2, Y3, Y4
@@ -83774,15 +86721,15 @@ last:
 	VFMADD231PS  Y2, Y3, Y4
 	VMOVUPS      Y4, 128(SP)(R8*1)
 	VMULPS       Y0, Y3, Y2
-	VBROADCASTSS 120(DX), Y4
-	VBROADCASTSS 116(DX), Y5
+	VBROADCASTSS 128(DX), Y4
+	VBROADCASTSS 124(DX), Y5
 	VFMADD231PS  Y5, Y3, Y4
 	VMOVUPS      384(SP)(R8*1), Y3
 	VFMADD231PS  Y2, Y4, Y3
 	VMOVUPS      Y3, 384(SP)(R8*1)
 	VMOVUPS      (SI)(CX*4), Y2
-	VBROADCASTSS 96(DX), Y3
-	VBROADCASTSS 92(DX), Y4
+	VBROADCASTSS 104(DX), Y3
+	VBROADCASTSS 100(DX), Y4
 	VFMADD231PS  Y4, Y2, Y3
 	VMOVUPS      8192(BX)(CX*4), Y2
 	VMULPS       Y2, Y3, Y2
@@ -83811,7 +86758,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       (AX), Y0, Y0
 	VMOVUPD      Y0, (AX)
@@ -83903,8 +86850,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGamma0GradAVX2(SB), NOSPLIT, $128-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -83998,7 +86945,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -84079,8 +87026,8 @@ last:
 	VBLENDVPS    Y1, Y2, Y3, Y4
 	VBLENDVPS    Y1, Y3, Y2, Y2
 	VMOVUPS      (SI)(CX*4), Y3
-	VBROADCASTSS 96(DX), Y5
-	VBROADCASTSS 92(DX), Y6
+	VBROADCASTSS 104(DX), Y5
+	VBROADCASTSS 100(DX), Y6
 	VFMADD231PS  Y6, Y3, Y5
 	VMOVUPS      (DI)(CX*4), Y3
 	VBROADCASTSS 32(DX), Y6
@@ -84113,7 +87060,7 @@ last:
 	JZ           noElements0
 	PREFETCHT0   2048(R11)(CX*4)
 	VMULPS       Y1, Y6, Y1
-	VBROADCASTSS 88(DX), Y7
+	VBROADCASTSS 96(DX), Y7
 	VMULPS       Y7, Y0, Y7
 	VBROADCASTSS 60(DX), Y8
 	VFMADD231PS  Y1, Y7, Y8
@@ -84126,9 +87073,9 @@ last:
 	VMOVAPS      Y1, Y7
 
 noElements0:
-	VBROADCASTSS 88(DX), Y1
+	VBROADCASTSS 96(DX), Y1
 	VMULPS       Y1, Y0, Y1
-	VBROADCASTSS 124(DX), Y3
+	VBROADCASTSS 132(DX), Y3
 	VFMADD231PS  Y7, Y1, Y3
 	VBROADCASTSS constants<>+64(SB), Y1
 	VMOVUPS      64(SP)(R8*1), Y7
@@ -84161,7 +87108,7 @@ noUpstream:
 
 noUpstream0:
 	VSUBPS       Y1, Y2, Y1
-	VBROADCASTSS 88(DX), Y2
+	VBROADCASTSS 96(DX), Y2
 	VMULPS       Y2, Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
@@ -84181,7 +87128,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      488(AX), AX
+	MOVQ      536(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -84213,8 +87160,8 @@ noGradient:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGamma2GradAVX2(SB), NOSPLIT, $128-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -84308,7 +87255,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -84389,8 +87336,8 @@ last:
 	VBLENDVPS    Y1, Y2, Y3, Y4
 	VBLENDVPS    Y1, Y3, Y2, Y2
 	VMOVUPS      (SI)(CX*4), Y3
-	VBROADCASTSS 96(DX), Y5
-	VBROADCASTSS 92(DX), Y6
+	VBROADCASTSS 104(DX), Y5
+	VBROADCASTSS 100(DX), Y6
 	VFMADD231PS  Y6, Y3, Y5
 	VMULPS       Y2, Y2, Y3
 	VMULPS       Y3, Y5, Y3
@@ -84427,7 +87374,7 @@ last:
 	JZ           noElements0
 	PREFETCHT0   2048(R11)(CX*4)
 	VMULPS       Y1, Y5, Y7
-	VBROADCASTSS 88(DX), Y8
+	VBROADCASTSS 96(DX), Y8
 	VMULPS       Y8, Y0, Y8
 	VBROADCASTSS 60(DX), Y9
 	VFMADD231PS  Y7, Y8, Y9
@@ -84440,9 +87387,9 @@ last:
 	VMOVAPS      Y7, Y7
 
 noElements0:
-	VBROADCASTSS 88(DX), Y8
+	VBROADCASTSS 96(DX), Y8
 	VMULPS       Y8, Y0, Y8
-	VBROADCASTSS 124(DX), Y9
+	VBROADCASTSS 132(DX), Y9
 	VFMADD231PS  Y7, Y8, Y9
 	VBROADCASTSS constants<>+64(SB), Y7
 	VMOVUPS      64(SP)(R8*1), Y8
@@ -84454,7 +87401,7 @@ noElements:
 	MOVQ         24(AX), R10
 	TESTQ        R10, R10
 	JZ           noGradient
-	VBROADCASTSS 76(DX), Y7
+	VBROADCASTSS 84(DX), Y7
 	VMULPS       Y7, Y4, Y7
 	VMOVAPS      Y2, Y8
 	VFMADD231PS  Y6, Y7, Y8
@@ -84483,7 +87430,7 @@ noUpstream:
 
 noUpstream0:
 	VSUBPS       Y3, Y1, Y1
-	VBROADCASTSS 88(DX), Y2
+	VBROADCASTSS 96(DX), Y2
 	VMULPS       Y2, Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
@@ -84503,7 +87450,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      488(AX), AX
+	MOVQ      536(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -84535,8 +87482,8 @@ noGradient:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGammaGradAVX2(SB), NOSPLIT, $128-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -84630,7 +87577,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -84703,7 +87650,7 @@ powers:
 	VMAXPS       Y1, Y4, Y4
 	VADDPS       Y2, Y5, Y2
 	VADDPS       Y3, Y4, Y3
-	VBROADCASTSS 80(DX), Y4
+	VBROADCASTSS 88(DX), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS constants<>+96(SB), Y4
@@ -84843,8 +87790,8 @@ last:
 	VBLENDVPS    Y1, Y2, Y3, Y4
 	VBLENDVPS    Y1, Y3, Y2, Y2
 	VMOVUPS      (SI)(CX*4), Y3
-	VBROADCASTSS 96(DX), Y5
-	VBROADCASTSS 92(DX), Y6
+	VBROADCASTSS 104(DX), Y5
+	VBROADCASTSS 100(DX), Y6
 	VFMADD231PS  Y6, Y3, Y5
 	VMOVUPS      8192(BX)(CX*4), Y3
 	VMULPS       Y3, Y5, Y3
@@ -84881,7 +87828,7 @@ last:
 	JZ           noElements0
 	PREFETCHT0   2048(R11)(CX*4)
 	VMULPS       Y1, Y5, Y7
-	VBROADCASTSS 88(DX), Y8
+	VBROADCASTSS 96(DX), Y8
 	VMULPS       Y8, Y0, Y8
 	VBROADCASTSS 60(DX), Y9
 	VFMADD231PS  Y7, Y8, Y9
@@ -84894,9 +87841,9 @@ last:
 	VMOVAPS      Y7, Y7
 
 noElements0:
-	VBROADCASTSS 88(DX), Y8
+	VBROADCASTSS 96(DX), Y8
 	VMULPS       Y8, Y0, Y8
-	VBROADCASTSS 124(DX), Y9
+	VBROADCASTSS 132(DX), Y9
 	VFMADD231PS  Y7, Y8, Y9
 	VBROADCASTSS constants<>+64(SB), Y7
 	VMOVUPS      64(SP)(R8*1), Y8
@@ -84908,7 +87855,7 @@ noElements:
 	MOVQ         24(AX), R10
 	TESTQ        R10, R10
 	JZ           noGradient
-	VBROADCASTSS 76(DX), Y7
+	VBROADCASTSS 84(DX), Y7
 	VMULPS       Y7, Y4, Y7
 	VMOVAPS      Y2, Y8
 	VFMADD231PS  Y6, Y7, Y8
@@ -84937,7 +87884,7 @@ noUpstream:
 
 noUpstream0:
 	VSUBPS       Y3, Y1, Y1
-	VBROADCASTSS 88(DX), Y2
+	VBROADCASTSS 96(DX), Y2
 	VMULPS       Y2, Y1, Y1
 	VMULPS       Y0, Y1, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
@@ -84957,7 +87904,7 @@ noGradient:
 	ADDQ      $0x08, CX
 	CMPQ      CX, n+8(FP)
 	JL        last
-	MOVQ      488(AX), AX
+	MOVQ      536(AX), AX
 	VCVTPS2PD (SP), Y0
 	VADDPD    (AX), Y0, Y0
 	VMOVUPD   Y0, (AX)
@@ -84989,8 +87936,8 @@ noGradient:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairOverlapGradAVX2(SB), NOSPLIT, $64-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -85086,7 +88033,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -85109,10 +88056,10 @@ last:
 	VBLENDVPS    Y1, Y2, Y3, Y4
 	VBLENDVPS    Y1, Y3, Y2, Y1
 	VMOVUPS      (SI)(CX*4), Y5
-	VBROADCASTSS 108(DX), Y6
-	VBROADCASTSS 104(DX), Y7
+	VBROADCASTSS 116(DX), Y6
+	VBROADCASTSS 112(DX), Y7
 	VFMADD231PS  Y7, Y5, Y6
-	VBROADCASTSS 112(DX), Y5
+	VBROADCASTSS 120(DX), Y5
 	VFMADD231PS  Y5, Y4, Y6
 	VMOVUPS      (DI)(CX*4), Y4
 	VBROADCASTSS 44(DX), Y5
@@ -85139,7 +88086,7 @@ last:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -85159,8 +88106,8 @@ last:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGamma0OverlapGradAVX2(SB), NOSPLIT, $64-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -85256,7 +88203,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -85336,10 +88283,10 @@ last:
 	VBLENDVPS    Y1, Y2, Y3, Y4
 	VBLENDVPS    Y1, Y3, Y2, Y5
 	VMOVUPS      (SI)(CX*4), Y6
-	VBROADCASTSS 108(DX), Y7
-	VBROADCASTSS 104(DX), Y8
+	VBROADCASTSS 116(DX), Y7
+	VBROADCASTSS 112(DX), Y8
 	VFMADD231PS  Y8, Y6, Y7
-	VBROADCASTSS 112(DX), Y6
+	VBROADCASTSS 120(DX), Y6
 	VFMADD231PS  Y6, Y4, Y7
 	VMOVUPS      (DI)(CX*4), Y6
 	VBROADCASTSS 44(DX), Y8
@@ -85351,8 +88298,8 @@ last:
 	VMULPS       Y3, Y2, Y2
 	VMULPS       Y2, Y6, Y2
 	VMOVUPS      (SI)(CX*4), Y3
-	VBROADCASTSS 96(DX), Y6
-	VBROADCASTSS 92(DX), Y7
+	VBROADCASTSS 104(DX), Y6
+	VBROADCASTSS 100(DX), Y7
 	VFMADD231PS  Y7, Y3, Y6
 	VMOVUPS      (DI)(CX*4), Y3
 	VBROADCASTSS 32(DX), Y7
@@ -85383,7 +88330,7 @@ last:
 	VMOVUPS      4096(BX)(CX*4), Y8
 	VADDPS       Y8, Y3, Y3
 	VMULPS       Y3, Y7, Y3
-	VBROADCASTSS 88(DX), Y8
+	VBROADCASTSS 96(DX), Y8
 	VMULPS       Y8, Y0, Y8
 	VBROADCASTSS 60(DX), Y9
 	VFMADD231PS  Y3, Y8, Y9
@@ -85401,9 +88348,9 @@ last:
 	VMOVAPS      Y1, Y3
 
 noElements0:
-	VBROADCASTSS 88(DX), Y1
+	VBROADCASTSS 96(DX), Y1
 	VMULPS       Y1, Y0, Y1
-	VBROADCASTSS 124(DX), Y8
+	VBROADCASTSS 132(DX), Y8
 	VFMADD231PS  Y3, Y1, Y8
 	VBROADCASTSS constants<>+64(SB), Y1
 	VMOVUPS      (SP)(R8*1), Y3
@@ -85433,7 +88380,7 @@ noUpstream:
 
 noUpstream0:
 	VSUBPS       Y1, Y3, Y1
-	VBROADCASTSS 88(DX), Y3
+	VBROADCASTSS 96(DX), Y3
 	VMULPS       Y3, Y1, Y1
 	VADDPS       Y2, Y1, Y1
 	VMULPS       Y0, Y1, Y0
@@ -85452,7 +88399,7 @@ noUpstream0:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -85472,8 +88419,8 @@ noUpstream0:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGamma2OverlapGradAVX2(SB), NOSPLIT, $64-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -85567,7 +88514,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -85646,10 +88593,10 @@ last:
 	VBLENDVPS    Y1, Y2, Y3, Y4
 	VBLENDVPS    Y1, Y3, Y2, Y5
 	VMOVUPS      (SI)(CX*4), Y6
-	VBROADCASTSS 108(DX), Y7
-	VBROADCASTSS 104(DX), Y8
+	VBROADCASTSS 116(DX), Y7
+	VBROADCASTSS 112(DX), Y8
 	VFMADD231PS  Y8, Y6, Y7
-	VBROADCASTSS 112(DX), Y6
+	VBROADCASTSS 120(DX), Y6
 	VFMADD231PS  Y6, Y4, Y7
 	VMOVUPS      (DI)(CX*4), Y6
 	VBROADCASTSS 44(DX), Y8
@@ -85661,8 +88608,8 @@ last:
 	VMULPS       Y3, Y2, Y2
 	VMULPS       Y2, Y6, Y2
 	VMOVUPS      (SI)(CX*4), Y3
-	VBROADCASTSS 96(DX), Y6
-	VBROADCASTSS 92(DX), Y7
+	VBROADCASTSS 104(DX), Y6
+	VBROADCASTSS 100(DX), Y7
 	VFMADD231PS  Y7, Y3, Y6
 	VMULPS       Y5, Y5, Y3
 	VMULPS       Y3, Y6, Y3
@@ -85693,7 +88640,7 @@ last:
 	JZ           noElements0
 	PREFETCHT0   2048(R11)(CX*4)
 	VMULPS       Y1, Y6, Y8
-	VBROADCASTSS 88(DX), Y9
+	VBROADCASTSS 96(DX), Y9
 	VMULPS       Y9, Y0, Y9
 	VBROADCASTSS 60(DX), Y10
 	VFMADD231PS  Y8, Y9, Y10
@@ -85706,9 +88653,9 @@ last:
 	VMOVAPS      Y8, Y8
 
 noElements0:
-	VBROADCASTSS 88(DX), Y9
+	VBROADCASTSS 96(DX), Y9
 	VMULPS       Y9, Y0, Y9
-	VBROADCASTSS 124(DX), Y10
+	VBROADCASTSS 132(DX), Y10
 	VFMADD231PS  Y8, Y9, Y10
 	VBROADCASTSS constants<>+64(SB), Y8
 	VMOVUPS      (SP)(R8*1), Y9
@@ -85717,7 +88664,7 @@ noElements0:
 	VMOVUPS      Y10, (R10)(CX*4)
 
 noElements:
-	VBROADCASTSS 76(DX), Y8
+	VBROADCASTSS 84(DX), Y8
 	VMULPS       Y8, Y4, Y8
 	VMOVAPS      Y5, Y9
 	VFMADD231PS  Y7, Y8, Y9
@@ -85746,7 +88693,7 @@ noUpstream:
 
 noUpstream0:
 	VSUBPS       Y3, Y1, Y1
-	VBROADCASTSS 88(DX), Y3
+	VBROADCASTSS 96(DX), Y3
 	VMULPS       Y3, Y1, Y1
 	VADDPS       Y2, Y1, Y1
 	VMULPS       Y0, Y1, Y0
@@ -85765,7 +88712,7 @@ noUpstream0:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -85785,8 +88732,8 @@ noUpstream0:
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·tilePairGammaOverlapGradAVX2(SB), NOSPLIT, $64-16
 	MOVQ   args+0(FP), AX
-	MOVQ   408(AX), DX
-	MOVQ   336(AX), BX
+	MOVQ   456(AX), DX
+	MOVQ   384(AX), BX
 	MOVQ   (AX), SI
 	MOVQ   96(AX), DI
 	MOVQ   144(AX), R8
@@ -85880,7 +88827,7 @@ exponential:
 	VMOVMSKPS    Y1, CX
 	TESTL        CX, CX
 	JZ           inRange
-	ORQ          $0x01, 472(AX)
+	ORQ          $0x01, 520(AX)
 	VZEROUPPER
 	RET
 
@@ -85953,7 +88900,7 @@ powers:
 	VMAXPS       Y1, Y4, Y4
 	VADDPS       Y2, Y5, Y2
 	VADDPS       Y3, Y4, Y3
-	VBROADCASTSS 80(DX), Y4
+	VBROADCASTSS 88(DX), Y4
 	VMULPS       Y4, Y2, Y2
 	VMULPS       Y4, Y3, Y3
 	VBROADCASTSS constants<>+96(SB), Y4
@@ -86091,10 +89038,10 @@ last:
 	VBLENDVPS    Y1, Y2, Y3, Y4
 	VBLENDVPS    Y1, Y3, Y2, Y5
 	VMOVUPS      (SI)(CX*4), Y6
-	VBROADCASTSS 108(DX), Y7
-	VBROADCASTSS 104(DX), Y8
+	VBROADCASTSS 116(DX), Y7
+	VBROADCASTSS 112(DX), Y8
 	VFMADD231PS  Y8, Y6, Y7
-	VBROADCASTSS 112(DX), Y6
+	VBROADCASTSS 120(DX), Y6
 	VFMADD231PS  Y6, Y4, Y7
 	VMOVUPS      (DI)(CX*4), Y6
 	VBROADCASTSS 44(DX), Y8
@@ -86106,8 +89053,8 @@ last:
 	VMULPS       Y3, Y2, Y2
 	VMULPS       Y2, Y6, Y2
 	VMOVUPS      (SI)(CX*4), Y3
-	VBROADCASTSS 96(DX), Y6
-	VBROADCASTSS 92(DX), Y7
+	VBROADCASTSS 104(DX), Y6
+	VBROADCASTSS 100(DX), Y7
 	VFMADD231PS  Y7, Y3, Y6
 	VMOVUPS      8192(BX)(CX*4), Y3
 	VMULPS       Y3, Y6, Y3
@@ -86138,7 +89085,7 @@ last:
 	JZ           noElements0
 	PREFETCHT0   2048(R11)(CX*4)
 	VMULPS       Y1, Y6, Y8
-	VBROADCASTSS 88(DX), Y9
+	VBROADCASTSS 96(DX), Y9
 	VMULPS       Y9, Y0, Y9
 	VBROADCASTSS 60(DX), Y10
 	VFMADD231PS  Y8, Y9, Y10
@@ -86151,9 +89098,9 @@ last:
 	VMOVAPS      Y8, Y8
 
 noElements0:
-	VBROADCASTSS 88(DX), Y9
+	VBROADCASTSS 96(DX), Y9
 	VMULPS       Y9, Y0, Y9
-	VBROADCASTSS 124(DX), Y10
+	VBROADCASTSS 132(DX), Y10
 	VFMADD231PS  Y8, Y9, Y10
 	VBROADCASTSS constants<>+64(SB), Y8
 	VMOVUPS      (SP)(R8*1), Y9
@@ -86162,7 +89109,7 @@ noElements0:
 	VMOVUPS      Y10, (R10)(CX*4)
 
 noElements:
-	VBROADCASTSS 76(DX), Y8
+	VBROADCASTSS 84(DX), Y8
 	VMULPS       Y8, Y4, Y8
 	VMOVAPS      Y5, Y9
 	VFMADD231PS  Y7, Y8, Y9
@@ -86191,7 +89138,7 @@ noUpstream:
 
 noUpstream0:
 	VSUBPS       Y3, Y1, Y1
-	VBROADCASTSS 88(DX), Y3
+	VBROADCASTSS 96(DX), Y3
 	VMULPS       Y3, Y1, Y1
 	VADDPS       Y2, Y1, Y1
 	VMULPS       Y0, Y1, Y0
@@ -86210,7 +89157,7 @@ noUpstream0:
 	ADDQ         $0x08, CX
 	CMPQ         CX, n+8(FP)
 	JL           last
-	MOVQ         488(AX), AX
+	MOVQ         536(AX), AX
 	VCVTPS2PD    (SP), Y0
 	VADDPD       640(AX), Y0, Y0
 	VMOVUPD      Y0, 640(AX)
@@ -86676,7 +89623,7 @@ TEXT ·parabolas64x8AVX512(SB), NOSPLIT, $0-72
 	XORQ CX, CX
 
 block:
-	VBROADCASTSD constants<>+3328(SB), Z0
+	VBROADCASTSD constants<>+3392(SB), Z0
 	MOVQ         before+8(FP), DX
 	MOVQ         squaresBefore+24(FP), BX
 	MOVQ         n+48(FP), SI
@@ -86789,8 +89736,8 @@ TEXT ·parabolas64x16AVX512(SB), NOSPLIT, $0-72
 	XORQ CX, CX
 
 block:
-	VBROADCASTSD constants<>+3328(SB), Z0
-	VBROADCASTSD constants<>+3328(SB), Z1
+	VBROADCASTSD constants<>+3392(SB), Z0
+	VBROADCASTSD constants<>+3392(SB), Z1
 	MOVQ         before+8(FP), DX
 	MOVQ         squaresBefore+24(FP), BX
 	MOVQ         n+48(FP), SI
@@ -86928,10 +89875,10 @@ TEXT ·parabolas64x32AVX512(SB), NOSPLIT, $0-72
 	XORQ CX, CX
 
 block:
-	VBROADCASTSD constants<>+3328(SB), Z0
-	VBROADCASTSD constants<>+3328(SB), Z1
-	VBROADCASTSD constants<>+3328(SB), Z2
-	VBROADCASTSD constants<>+3328(SB), Z3
+	VBROADCASTSD constants<>+3392(SB), Z0
+	VBROADCASTSD constants<>+3392(SB), Z1
+	VBROADCASTSD constants<>+3392(SB), Z2
+	VBROADCASTSD constants<>+3392(SB), Z3
 	MOVQ         before+8(FP), DX
 	MOVQ         squaresBefore+24(FP), BX
 	MOVQ         n+48(FP), SI
@@ -87756,8 +90703,8 @@ TEXT ·parabolas64x8AVX2(SB), NOSPLIT, $0-72
 	XORQ CX, CX
 
 block:
-	VBROADCASTSD constants<>+3328(SB), Y0
-	VBROADCASTSD constants<>+3328(SB), Y1
+	VBROADCASTSD constants<>+3392(SB), Y0
+	VBROADCASTSD constants<>+3392(SB), Y1
 	MOVQ         before+8(FP), DX
 	MOVQ         squaresBefore+24(FP), BX
 	MOVQ         n+48(FP), SI
@@ -87899,10 +90846,10 @@ TEXT ·parabolas64x16AVX2(SB), NOSPLIT, $0-72
 	XORQ CX, CX
 
 block:
-	VBROADCASTSD constants<>+3328(SB), Y0
-	VBROADCASTSD constants<>+3328(SB), Y1
-	VBROADCASTSD constants<>+3328(SB), Y2
-	VBROADCASTSD constants<>+3328(SB), Y3
+	VBROADCASTSD constants<>+3392(SB), Y0
+	VBROADCASTSD constants<>+3392(SB), Y1
+	VBROADCASTSD constants<>+3392(SB), Y2
+	VBROADCASTSD constants<>+3392(SB), Y3
 	MOVQ         before+8(FP), DX
 	MOVQ         squaresBefore+24(FP), BX
 	MOVQ         n+48(FP), SI
@@ -88094,14 +91041,14 @@ TEXT ·parabolas64x32AVX2(SB), NOSPLIT, $0-72
 	XORQ CX, CX
 
 block:
-	VBROADCASTSD constants<>+3328(SB), Y0
-	VBROADCASTSD constants<>+3328(SB), Y1
-	VBROADCASTSD constants<>+3328(SB), Y2
-	VBROADCASTSD constants<>+3328(SB), Y3
-	VBROADCASTSD constants<>+3328(SB), Y4
-	VBROADCASTSD constants<>+3328(SB), Y5
-	VBROADCASTSD constants<>+3328(SB), Y6
-	VBROADCASTSD constants<>+3328(SB), Y7
+	VBROADCASTSD constants<>+3392(SB), Y0
+	VBROADCASTSD constants<>+3392(SB), Y1
+	VBROADCASTSD constants<>+3392(SB), Y2
+	VBROADCASTSD constants<>+3392(SB), Y3
+	VBROADCASTSD constants<>+3392(SB), Y4
+	VBROADCASTSD constants<>+3392(SB), Y5
+	VBROADCASTSD constants<>+3392(SB), Y6
+	VBROADCASTSD constants<>+3392(SB), Y7
 	MOVQ         before+8(FP), DX
 	MOVQ         squaresBefore+24(FP), BX
 	MOVQ         n+48(FP), SI
@@ -88786,216 +91733,232 @@ DATA constants<>+1648(SB)/4, $0x5d800000
 DATA constants<>+1652(SB)/4, $0x5d800000
 DATA constants<>+1656(SB)/4, $0x5d800000
 DATA constants<>+1660(SB)/4, $0x5d800000
-DATA constants<>+1664(SB)/8, $0x00000000000000ff
-DATA constants<>+1672(SB)/8, $0x00000000000000ff
-DATA constants<>+1680(SB)/8, $0x00000000000000ff
-DATA constants<>+1688(SB)/8, $0x00000000000000ff
-DATA constants<>+1696(SB)/8, $0x0000000000000000
-DATA constants<>+1704(SB)/8, $0x0000000000000000
-DATA constants<>+1712(SB)/8, $0x0000000000000000
-DATA constants<>+1720(SB)/8, $0x0000000000000000
-DATA constants<>+1728(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1736(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1744(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1752(SB)/8, $0xbee4f8b588e368f1
-DATA constants<>+1760(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1768(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1776(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1784(SB)/8, $0x3ff0000a7c5ac472
-DATA constants<>+1792(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1800(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1808(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1816(SB)/8, $0x7fefffffffffffff
-DATA constants<>+1824(SB)/8, $0x3c30000000000000
-DATA constants<>+1832(SB)/8, $0x3c30000000000000
-DATA constants<>+1840(SB)/8, $0x3c30000000000000
-DATA constants<>+1848(SB)/8, $0x3c30000000000000
-DATA constants<>+1856(SB)/8, $0x43b0000000000000
-DATA constants<>+1864(SB)/8, $0x43b0000000000000
-DATA constants<>+1872(SB)/8, $0x43b0000000000000
-DATA constants<>+1880(SB)/8, $0x43b0000000000000
-DATA constants<>+1888(SB)/8, $0x8000000000000000
-DATA constants<>+1896(SB)/8, $0x8000000000000000
-DATA constants<>+1904(SB)/8, $0x8000000000000000
-DATA constants<>+1912(SB)/8, $0x8000000000000000
-DATA constants<>+1920(SB)/8, $0xc087500000000000
-DATA constants<>+1928(SB)/8, $0xc087500000000000
-DATA constants<>+1936(SB)/8, $0xc087500000000000
-DATA constants<>+1944(SB)/8, $0xc087500000000000
-DATA constants<>+1952(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1960(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1968(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1976(SB)/8, $0x3ff71547652b82fe
-DATA constants<>+1984(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+1992(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+2000(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+2008(SB)/8, $0xbfb5c01a39fbd688
-DATA constants<>+2016(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+2024(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+2032(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+2040(SB)/8, $0x3fe62e42fefa3800
-DATA constants<>+2048(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2056(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2064(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2072(SB)/8, $0x3d2ef35793c76730
-DATA constants<>+2080(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2088(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2096(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2104(SB)/8, $0x3e5c6c9b478bb53a
-DATA constants<>+2112(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2120(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2128(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2136(SB)/8, $0x3e9283de28f0a8bb
-DATA constants<>+2144(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2152(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2160(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2168(SB)/8, $0x3ec71d33351b1599
-DATA constants<>+2176(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2184(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2192(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2200(SB)/8, $0x3efa019f6a721113
-DATA constants<>+2208(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2216(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2224(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2232(SB)/8, $0x3f2a01a0540c7f58
-DATA constants<>+2240(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2248(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2256(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2264(SB)/8, $0x3f56c16c16a2f9a5
-DATA constants<>+2272(SB)/8, $0x3f81111111090ded
-DATA constants<>+2280(SB)/8, $0x3f81111111090ded
-DATA constants<>+2288(SB)/8, $0x3f81111111090ded
-DATA constants<>+2296(SB)/8, $0x3f81111111090ded
-DATA constants<>+2304(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2312(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2320(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2328(SB)/8, $0x3fa55555555560e9
-DATA constants<>+2336(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2344(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2352(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2360(SB)/8, $0x3fc55555555556d7
-DATA constants<>+2368(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2376(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2384(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2392(SB)/8, $0x3fdffffffffffffe
-DATA constants<>+2400(SB)/8, $0x4000000000000000
-DATA constants<>+2408(SB)/8, $0x4000000000000000
-DATA constants<>+2416(SB)/8, $0x4000000000000000
-DATA constants<>+2424(SB)/8, $0x4000000000000000
-DATA constants<>+2432(SB)/8, $0xbff0000000000000
-DATA constants<>+2440(SB)/8, $0xbff0000000000000
-DATA constants<>+2448(SB)/8, $0xbff0000000000000
-DATA constants<>+2456(SB)/8, $0xbff0000000000000
-DATA constants<>+2464(SB)/8, $0xbfe0000000000000
-DATA constants<>+2472(SB)/8, $0xbfe0000000000000
-DATA constants<>+2480(SB)/8, $0xbfe0000000000000
-DATA constants<>+2488(SB)/8, $0xbfe0000000000000
-DATA constants<>+2496(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2504(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2512(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2520(SB)/8, $0xbf7d07ff1369c1b7
-DATA constants<>+2528(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2536(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2544(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2552(SB)/8, $0x3f9b3b2fefe15fb0
-DATA constants<>+2560(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2568(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2576(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2584(SB)/8, $0xbfa82c4f302189f6
-DATA constants<>+2592(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2600(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2608(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2616(SB)/8, $0x3facf9db95b7160c
-DATA constants<>+2624(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2632(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2640(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2648(SB)/8, $0xbfad95c4ad15f00f
-DATA constants<>+2656(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2664(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2672(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2680(SB)/8, $0x3fae2aaa3b339177
-DATA constants<>+2688(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2696(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2704(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2712(SB)/8, $0xbfafdede370d0ab2
-DATA constants<>+2720(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2728(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2736(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2744(SB)/8, $0x3fb10d285aef6462
-DATA constants<>+2752(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2760(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2768(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2776(SB)/8, $0xbfb249d7f18dada9
-DATA constants<>+2784(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2792(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2800(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2808(SB)/8, $0x3fb3b1914fe551b0
-DATA constants<>+2816(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2824(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2832(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2840(SB)/8, $0xbfb55554bb96352a
-DATA constants<>+2848(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2856(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2864(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2872(SB)/8, $0x3fb745cde7911346
-DATA constants<>+2880(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2888(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2896(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2904(SB)/8, $0xbfb99999673c94c7
-DATA constants<>+2912(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2920(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2928(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2936(SB)/8, $0x3fbc71c730b14ae0
-DATA constants<>+2944(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2952(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2960(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2968(SB)/8, $0xbfc0000000d39e1b
-DATA constants<>+2976(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2984(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+2992(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+3000(SB)/8, $0x3fc24924922a3d26
-DATA constants<>+3008(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+3016(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+3024(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+3032(SB)/8, $0xbfc555555552bdcb
-DATA constants<>+3040(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+3048(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+3056(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+3064(SB)/8, $0x3fc999999999c6bd
-DATA constants<>+3072(SB)/8, $0xbfd0000000000158
-DATA constants<>+3080(SB)/8, $0xbfd0000000000158
-DATA constants<>+3088(SB)/8, $0xbfd0000000000158
-DATA constants<>+3096(SB)/8, $0xbfd0000000000158
-DATA constants<>+3104(SB)/8, $0x3fd555555555554a
-DATA constants<>+3112(SB)/8, $0x3fd555555555554a
-DATA constants<>+3120(SB)/8, $0x3fd555555555554a
-DATA constants<>+3128(SB)/8, $0x3fd555555555554a
-DATA constants<>+3136(SB)/8, $0x0008000000000000
-DATA constants<>+3144(SB)/8, $0x0008000000000000
-DATA constants<>+3152(SB)/8, $0x0008000000000000
-DATA constants<>+3160(SB)/8, $0x0008000000000000
-DATA constants<>+3168(SB)/8, $0x4330000000000000
-DATA constants<>+3176(SB)/8, $0x4330000000000000
-DATA constants<>+3184(SB)/8, $0x4330000000000000
-DATA constants<>+3192(SB)/8, $0x4330000000000000
-DATA constants<>+3200(SB)/8, $0x43300000000003ff
-DATA constants<>+3208(SB)/8, $0x43300000000003ff
-DATA constants<>+3216(SB)/8, $0x43300000000003ff
-DATA constants<>+3224(SB)/8, $0x43300000000003ff
-DATA constants<>+3232(SB)/8, $0x0010000000000000
-DATA constants<>+3240(SB)/8, $0x0010000000000000
-DATA constants<>+3248(SB)/8, $0x0010000000000000
-DATA constants<>+3256(SB)/8, $0x0010000000000000
-DATA constants<>+3264(SB)/8, $0x0000000000000001
-DATA constants<>+3272(SB)/8, $0x0000000000000001
-DATA constants<>+3280(SB)/8, $0x0000000000000001
-DATA constants<>+3288(SB)/8, $0x0000000000000001
-DATA constants<>+3296(SB)/8, $0x43380000000003ff
-DATA constants<>+3304(SB)/8, $0x43380000000003ff
-DATA constants<>+3312(SB)/8, $0x43380000000003ff
-DATA constants<>+3320(SB)/8, $0x43380000000003ff
-DATA constants<>+3328(SB)/8, $0x7ff0000000000000
-DATA constants<>+3336(SB)/8, $0x7ff0000000000000
-DATA constants<>+3344(SB)/8, $0x7ff0000000000000
-DATA constants<>+3352(SB)/8, $0x7ff0000000000000
-GLOBL constants<>(SB), RODATA|NOPTR, $3360
+DATA constants<>+1664(SB)/4, $0x42b00000
+DATA constants<>+1668(SB)/4, $0x42b00000
+DATA constants<>+1672(SB)/4, $0x42b00000
+DATA constants<>+1676(SB)/4, $0x42b00000
+DATA constants<>+1680(SB)/4, $0x42b00000
+DATA constants<>+1684(SB)/4, $0x42b00000
+DATA constants<>+1688(SB)/4, $0x42b00000
+DATA constants<>+1692(SB)/4, $0x42b00000
+DATA constants<>+1696(SB)/8, $0x00000000000000ff
+DATA constants<>+1704(SB)/8, $0x00000000000000ff
+DATA constants<>+1712(SB)/8, $0x00000000000000ff
+DATA constants<>+1720(SB)/8, $0x00000000000000ff
+DATA constants<>+1728(SB)/8, $0x0000000000000000
+DATA constants<>+1736(SB)/8, $0x0000000000000000
+DATA constants<>+1744(SB)/8, $0x0000000000000000
+DATA constants<>+1752(SB)/8, $0x0000000000000000
+DATA constants<>+1760(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1768(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1776(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1784(SB)/8, $0xbee4f8b588e368f1
+DATA constants<>+1792(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1800(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1808(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1816(SB)/8, $0x3ff0000a7c5ac472
+DATA constants<>+1824(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1832(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1840(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1848(SB)/8, $0x7fefffffffffffff
+DATA constants<>+1856(SB)/8, $0x3c30000000000000
+DATA constants<>+1864(SB)/8, $0x3c30000000000000
+DATA constants<>+1872(SB)/8, $0x3c30000000000000
+DATA constants<>+1880(SB)/8, $0x3c30000000000000
+DATA constants<>+1888(SB)/8, $0x43b0000000000000
+DATA constants<>+1896(SB)/8, $0x43b0000000000000
+DATA constants<>+1904(SB)/8, $0x43b0000000000000
+DATA constants<>+1912(SB)/8, $0x43b0000000000000
+DATA constants<>+1920(SB)/8, $0x8000000000000000
+DATA constants<>+1928(SB)/8, $0x8000000000000000
+DATA constants<>+1936(SB)/8, $0x8000000000000000
+DATA constants<>+1944(SB)/8, $0x8000000000000000
+DATA constants<>+1952(SB)/8, $0xc087500000000000
+DATA constants<>+1960(SB)/8, $0xc087500000000000
+DATA constants<>+1968(SB)/8, $0xc087500000000000
+DATA constants<>+1976(SB)/8, $0xc087500000000000
+DATA constants<>+1984(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+1992(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+2000(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+2008(SB)/8, $0x3ff71547652b82fe
+DATA constants<>+2016(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2024(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2032(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2040(SB)/8, $0xbfb5c01a39fbd688
+DATA constants<>+2048(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2056(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2064(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2072(SB)/8, $0x3fe62e42fefa3800
+DATA constants<>+2080(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2088(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2096(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2104(SB)/8, $0x3d2ef35793c76730
+DATA constants<>+2112(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2120(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2128(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2136(SB)/8, $0x3e5c6c9b478bb53a
+DATA constants<>+2144(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2152(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2160(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2168(SB)/8, $0x3e9283de28f0a8bb
+DATA constants<>+2176(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2184(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2192(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2200(SB)/8, $0x3ec71d33351b1599
+DATA constants<>+2208(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2216(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2224(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2232(SB)/8, $0x3efa019f6a721113
+DATA constants<>+2240(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2248(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2256(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2264(SB)/8, $0x3f2a01a0540c7f58
+DATA constants<>+2272(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2280(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2288(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2296(SB)/8, $0x3f56c16c16a2f9a5
+DATA constants<>+2304(SB)/8, $0x3f81111111090ded
+DATA constants<>+2312(SB)/8, $0x3f81111111090ded
+DATA constants<>+2320(SB)/8, $0x3f81111111090ded
+DATA constants<>+2328(SB)/8, $0x3f81111111090ded
+DATA constants<>+2336(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2344(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2352(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2360(SB)/8, $0x3fa55555555560e9
+DATA constants<>+2368(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2376(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2384(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2392(SB)/8, $0x3fc55555555556d7
+DATA constants<>+2400(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2408(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2416(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2424(SB)/8, $0x3fdffffffffffffe
+DATA constants<>+2432(SB)/8, $0x4000000000000000
+DATA constants<>+2440(SB)/8, $0x4000000000000000
+DATA constants<>+2448(SB)/8, $0x4000000000000000
+DATA constants<>+2456(SB)/8, $0x4000000000000000
+DATA constants<>+2464(SB)/8, $0xbff0000000000000
+DATA constants<>+2472(SB)/8, $0xbff0000000000000
+DATA constants<>+2480(SB)/8, $0xbff0000000000000
+DATA constants<>+2488(SB)/8, $0xbff0000000000000
+DATA constants<>+2496(SB)/8, $0xbfe0000000000000
+DATA constants<>+2504(SB)/8, $0xbfe0000000000000
+DATA constants<>+2512(SB)/8, $0xbfe0000000000000
+DATA constants<>+2520(SB)/8, $0xbfe0000000000000
+DATA constants<>+2528(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2536(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2544(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2552(SB)/8, $0xbf7d07ff1369c1b7
+DATA constants<>+2560(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2568(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2576(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2584(SB)/8, $0x3f9b3b2fefe15fb0
+DATA constants<>+2592(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2600(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2608(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2616(SB)/8, $0xbfa82c4f302189f6
+DATA constants<>+2624(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2632(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2640(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2648(SB)/8, $0x3facf9db95b7160c
+DATA constants<>+2656(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2664(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2672(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2680(SB)/8, $0xbfad95c4ad15f00f
+DATA constants<>+2688(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2696(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2704(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2712(SB)/8, $0x3fae2aaa3b339177
+DATA constants<>+2720(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2728(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2736(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2744(SB)/8, $0xbfafdede370d0ab2
+DATA constants<>+2752(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2760(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2768(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2776(SB)/8, $0x3fb10d285aef6462
+DATA constants<>+2784(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2792(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2800(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2808(SB)/8, $0xbfb249d7f18dada9
+DATA constants<>+2816(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2824(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2832(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2840(SB)/8, $0x3fb3b1914fe551b0
+DATA constants<>+2848(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2856(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2864(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2872(SB)/8, $0xbfb55554bb96352a
+DATA constants<>+2880(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2888(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2896(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2904(SB)/8, $0x3fb745cde7911346
+DATA constants<>+2912(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2920(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2928(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2936(SB)/8, $0xbfb99999673c94c7
+DATA constants<>+2944(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2952(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2960(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2968(SB)/8, $0x3fbc71c730b14ae0
+DATA constants<>+2976(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2984(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+2992(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+3000(SB)/8, $0xbfc0000000d39e1b
+DATA constants<>+3008(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+3016(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+3024(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+3032(SB)/8, $0x3fc24924922a3d26
+DATA constants<>+3040(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3048(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3056(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3064(SB)/8, $0xbfc555555552bdcb
+DATA constants<>+3072(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3080(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3088(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3096(SB)/8, $0x3fc999999999c6bd
+DATA constants<>+3104(SB)/8, $0xbfd0000000000158
+DATA constants<>+3112(SB)/8, $0xbfd0000000000158
+DATA constants<>+3120(SB)/8, $0xbfd0000000000158
+DATA constants<>+3128(SB)/8, $0xbfd0000000000158
+DATA constants<>+3136(SB)/8, $0x3fd555555555554a
+DATA constants<>+3144(SB)/8, $0x3fd555555555554a
+DATA constants<>+3152(SB)/8, $0x3fd555555555554a
+DATA constants<>+3160(SB)/8, $0x3fd555555555554a
+DATA constants<>+3168(SB)/8, $0x0008000000000000
+DATA constants<>+3176(SB)/8, $0x0008000000000000
+DATA constants<>+3184(SB)/8, $0x0008000000000000
+DATA constants<>+3192(SB)/8, $0x0008000000000000
+DATA constants<>+3200(SB)/8, $0x4330000000000000
+DATA constants<>+3208(SB)/8, $0x4330000000000000
+DATA constants<>+3216(SB)/8, $0x4330000000000000
+DATA constants<>+3224(SB)/8, $0x4330000000000000
+DATA constants<>+3232(SB)/8, $0x43300000000003ff
+DATA constants<>+3240(SB)/8, $0x43300000000003ff
+DATA constants<>+3248(SB)/8, $0x43300000000003ff
+DATA constants<>+3256(SB)/8, $0x43300000000003ff
+DATA constants<>+3264(SB)/8, $0x0010000000000000
+DATA constants<>+3272(SB)/8, $0x0010000000000000
+DATA constants<>+3280(SB)/8, $0x0010000000000000
+DATA constants<>+3288(SB)/8, $0x0010000000000000
+DATA constants<>+3296(SB)/8, $0x0000000000000001
+DATA constants<>+3304(SB)/8, $0x0000000000000001
+DATA constants<>+3312(SB)/8, $0x0000000000000001
+DATA constants<>+3320(SB)/8, $0x0000000000000001
+DATA constants<>+3328(SB)/8, $0x7fffffffffffffff
+DATA constants<>+3336(SB)/8, $0x7fffffffffffffff
+DATA constants<>+3344(SB)/8, $0x7fffffffffffffff
+DATA constants<>+3352(SB)/8, $0x7fffffffffffffff
+DATA constants<>+3360(SB)/8, $0x4086280000000000
+DATA constants<>+3368(SB)/8, $0x4086280000000000
+DATA constants<>+3376(SB)/8, $0x4086280000000000
+DATA constants<>+3384(SB)/8, $0x4086280000000000
+DATA constants<>+3392(SB)/8, $0x7ff0000000000000
+DATA constants<>+3400(SB)/8, $0x7ff0000000000000
+DATA constants<>+3408(SB)/8, $0x7ff0000000000000
+DATA constants<>+3416(SB)/8, $0x7ff0000000000000
+DATA constants<>+3424(SB)/8, $0x43380000000003ff
+DATA constants<>+3432(SB)/8, $0x43380000000003ff
+DATA constants<>+3440(SB)/8, $0x43380000000003ff
+DATA constants<>+3448(SB)/8, $0x43380000000003ff
+GLOBL constants<>(SB), RODATA|NOPTR, $3456

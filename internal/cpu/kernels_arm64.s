@@ -53611,6 +53611,306 @@ word:
 	BLT word
 	RET
 
+// func packMarginsNEON(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
+TEXT ·packMarginsNEON(SB), NOSPLIT, $0-48
+	MOVD $constants<>(SB), R8
+	MOVD above+0(FP), R7
+	MOVD below+8(FP), R6
+	MOVD x0+16(FP), R5
+	MOVD x1+24(FP), R4
+	MOVD words+40(FP), R3
+	MOVD limit+32(FP), R0
+	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
+	WORD $0x6f00e407 // movi v7.2d, #0x0
+	WORD $0x6f00e406 // movi v6.2d, #0x0
+	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
+	WORD $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
+	MOVD $0, R2
+
+word:
+	MOVD $0, R9
+	MOVD $0, R1
+	PRFM 4096(R5), PLDL1KEEP
+	PRFM 4096(R4), PLDL1KEEP
+	WORD $0x3dc00083 // ldr q3, [x4]
+	WORD $0x3dc00482 // ldr q2, [x4, #16]
+	WORD $0x3dc000a1 // ldr q1, [x5]
+	WORD $0x3dc004a0 // ldr q0, [x5, #16]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	ORR R0, R1, R1
+	PRFM 4128(R5), PLDL1KEEP
+	PRFM 4128(R4), PLDL1KEEP
+	WORD $0x3dc00883 // ldr q3, [x4, #32]
+	WORD $0x3dc00c82 // ldr q2, [x4, #48]
+	WORD $0x3dc008a1 // ldr q1, [x5, #32]
+	WORD $0x3dc00ca0 // ldr q0, [x5, #48]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $8, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $8, R0, R0
+	ORR R0, R1, R1
+	PRFM 4160(R5), PLDL1KEEP
+	PRFM 4160(R4), PLDL1KEEP
+	WORD $0x3dc01083 // ldr q3, [x4, #64]
+	WORD $0x3dc01482 // ldr q2, [x4, #80]
+	WORD $0x3dc010a1 // ldr q1, [x5, #64]
+	WORD $0x3dc014a0 // ldr q0, [x5, #80]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $16, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $16, R0, R0
+	ORR R0, R1, R1
+	PRFM 4192(R5), PLDL1KEEP
+	PRFM 4192(R4), PLDL1KEEP
+	WORD $0x3dc01883 // ldr q3, [x4, #96]
+	WORD $0x3dc01c82 // ldr q2, [x4, #112]
+	WORD $0x3dc018a1 // ldr q1, [x5, #96]
+	WORD $0x3dc01ca0 // ldr q0, [x5, #112]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $24, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $24, R0, R0
+	ORR R0, R1, R1
+	PRFM 4224(R5), PLDL1KEEP
+	PRFM 4224(R4), PLDL1KEEP
+	WORD $0x3dc02083 // ldr q3, [x4, #128]
+	WORD $0x3dc02482 // ldr q2, [x4, #144]
+	WORD $0x3dc020a1 // ldr q1, [x5, #128]
+	WORD $0x3dc024a0 // ldr q0, [x5, #144]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $32, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $32, R0, R0
+	ORR R0, R1, R1
+	PRFM 4256(R5), PLDL1KEEP
+	PRFM 4256(R4), PLDL1KEEP
+	WORD $0x3dc02883 // ldr q3, [x4, #160]
+	WORD $0x3dc02c82 // ldr q2, [x4, #176]
+	WORD $0x3dc028a1 // ldr q1, [x5, #160]
+	WORD $0x3dc02ca0 // ldr q0, [x5, #176]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $40, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $40, R0, R0
+	ORR R0, R1, R1
+	PRFM 4288(R5), PLDL1KEEP
+	PRFM 4288(R4), PLDL1KEEP
+	WORD $0x3dc03083 // ldr q3, [x4, #192]
+	WORD $0x3dc03482 // ldr q2, [x4, #208]
+	WORD $0x3dc030a1 // ldr q1, [x5, #192]
+	WORD $0x3dc034a0 // ldr q0, [x5, #208]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $48, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $48, R0, R0
+	ORR R0, R1, R1
+	PRFM 4320(R5), PLDL1KEEP
+	PRFM 4320(R4), PLDL1KEEP
+	WORD $0x3dc03883 // ldr q3, [x4, #224]
+	WORD $0x3dc03c82 // ldr q2, [x4, #240]
+	WORD $0x3dc038a1 // ldr q1, [x5, #224]
+	WORD $0x3dc03ca0 // ldr q0, [x5, #240]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
+	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
+	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
+	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
+	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $56, R0, R0
+	ORR R0, R9, R9
+	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
+	WORD $0x3dc00500 // ldr q0, [x8, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00900 // ldr q0, [x8, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $56, R0, R0
+	ORR R0, R1, R1
+	ADD R2<<3, R7, R0
+	MOVD R9, (R0)
+	ADD R2<<3, R6, R0
+	MOVD R1, (R0)
+	ADD $256, R5, R5
+	ADD $256, R4, R4
+	ADD $1, R2, R2
+	CMP R3, R2
+	BLT word
+	RET
+
 // func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 TEXT ·widenNEON(SB), NOSPLIT, $0-36
 	MOVD $constants<>(SB), R7
@@ -53957,8 +54257,8 @@ TEXT ·rowClass32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R4
 	MOVD 120(R4), R3
-	MOVD 432(R4), R2
-	ADD $456, R4, R0
+	MOVD 480(R4), R2
+	ADD $504, R4, R0
 	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
 	WORD $0x6f00e406 // movi v6.2d, #0x0
 	WORD $0x6f00e405 // movi v5.2d, #0x0
@@ -53996,9 +54296,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag1:
 	RET
@@ -54009,7 +54309,7 @@ TEXT ·rowValid32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
 	MOVD 96(R0), R3
-	MOVD 432(R0), R2
+	MOVD 480(R0), R2
 	WORD $0x3dc010a5 // ldr q5, [x5, #64]
 	MOVD $0, R1
 
@@ -54108,9 +54408,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -54124,9 +54424,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag2:
 	RET
@@ -54200,9 +54500,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -54216,9 +54516,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag2:
 	RET
@@ -54228,7 +54528,7 @@ TEXT ·rowTotal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54257,7 +54557,7 @@ TEXT ·rowExp32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 360(R0), R3
+	MOVD 408(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -54355,7 +54655,7 @@ TEXT ·rowScaledExp32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 360(R0), R4
+	MOVD 408(R0), R4
 	MOVD 120(R0), R3
 	MOVD $0, R2
 
@@ -54462,7 +54762,7 @@ loop:
 TEXT ·rowLog32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 360(R0), R2
+	MOVD 408(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -54579,12 +54879,12 @@ loop:
 TEXT ·rowPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R7
+	MOVD 456(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
 	MOVD 120(R0), R4
-	MOVD 336(R0), R3
-	MOVD 360(R0), R2
+	MOVD 384(R0), R3
+	MOVD 408(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -54695,16 +54995,16 @@ loop:
 TEXT ·rowFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R1
-	MOVD 408(R1), R11
+	MOVD 456(R1), R11
 	MOVD 0(R1), R10
 	MOVD 96(R1), R9
 	MOVD 120(R1), R8
 	MOVD 72(R1), R7
-	MOVD 336(R1), R6
-	MOVD 360(R1), R0
+	MOVD 384(R1), R6
+	MOVD 408(R1), R0
 	MOVD 24(R1), R5
 	MOVD 48(R1), R4
-	MOVD 384(R1), R3
+	MOVD 432(R1), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -54843,16 +55143,16 @@ noGradient:
 TEXT ·rowFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R12
+	MOVD 456(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 336(R0), R7
-	MOVD 360(R0), R6
+	MOVD 384(R0), R7
+	MOVD 408(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -55040,16 +55340,16 @@ noGradient:
 TEXT ·rowFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R12
+	MOVD 456(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 336(R0), R7
-	MOVD 360(R0), R6
+	MOVD 384(R0), R7
+	MOVD 408(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -55219,10 +55519,10 @@ noGradient:
 TEXT ·rowLargest32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R7
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R6
+	MOVD 456(R0), R6
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 336(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55269,11 +55569,11 @@ loop:
 TEXT ·rowSoftmaxExp32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R7
+	MOVD 456(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
 	MOVD 264(R0), R4
-	MOVD 336(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55379,7 +55679,7 @@ loop:
 TEXT ·rowSoftmaxSum32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 336(R0), R2
+	MOVD 384(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -55479,9 +55779,9 @@ loop:
 TEXT ·rowSoftmaxPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R6
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R5
+	MOVD 456(R0), R5
 	MOVD 264(R0), R4
-	MOVD 336(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -55648,16 +55948,16 @@ loop:
 TEXT ·rowSoftmaxFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R1
-	MOVD 408(R1), R12
+	MOVD 456(R1), R12
 	MOVD 0(R1), R11
 	MOVD 96(R1), R10
 	MOVD 120(R1), R9
 	MOVD 72(R1), R8
-	MOVD 336(R1), R7
+	MOVD 384(R1), R7
 	MOVD 264(R1), R0
 	MOVD 288(R1), R6
 	MOVD 48(R1), R5
-	MOVD 384(R1), R4
+	MOVD 432(R1), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -55752,16 +56052,16 @@ noGradient:
 TEXT ·rowSoftmaxFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R12
+	MOVD 456(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 336(R0), R7
+	MOVD 384(R0), R7
 	MOVD 264(R0), R6
 	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -55904,16 +56204,16 @@ noGradient:
 TEXT ·rowSoftmaxFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R12
+	MOVD 456(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 336(R0), R7
+	MOVD 384(R0), R7
 	MOVD 264(R0), R6
 	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56055,7 +56355,7 @@ noGradient:
 // func rowAfter32NEON(args *byte, n int)
 TEXT ·rowAfter32NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
-	MOVD 336(R0), R5
+	MOVD 384(R0), R5
 	MOVD 288(R0), R4
 	MOVD 312(R0), R3
 	MOVD $0, R2
@@ -56094,13 +56394,13 @@ loop:
 TEXT ·rowPullback32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R11
-	MOVD 408(R11), R10
+	MOVD 456(R11), R10
 	MOVD 264(R11), R9
 	MOVD 288(R11), R8
 	MOVD 312(R11), R7
 	MOVD 24(R11), R6
-	MOVD 336(R11), R5
-	MOVD 384(R11), R4
+	MOVD 384(R11), R5
+	MOVD 432(R11), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -56156,7 +56456,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 464(R11), R0
+	MOVBU 512(R11), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R2<<2, R6, R0
@@ -56185,7 +56485,7 @@ TEXT ·rowDifference32NEON(SB), NOSPLIT, $0-16
 	MOVD 0(R0), R7
 	MOVD 144(R0), R6
 	MOVD 96(R0), R5
-	MOVD 336(R0), R4
+	MOVD 384(R0), R4
 	MOVD $0, R3
 
 loop:
@@ -56223,7 +56523,7 @@ TEXT ·rowPairClass32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
 	MOVD 120(R0), R4
-	MOVD 432(R0), R3
+	MOVD 480(R0), R3
 	WORD $0x3dc014a6 // ldr q6, [x5, #80]
 	WORD $0x3dc0b4a5 // ldr q5, [x5, #720]
 	MOVD $0, R2
@@ -56282,8 +56582,8 @@ loop:
 TEXT ·rowPairPower32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R4
-	MOVD 336(R0), R3
+	MOVD 456(R0), R4
+	MOVD 384(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -56301,7 +56601,7 @@ loop:
 	WORD $0x3dc40420 // ldr q0, [x1, #4112]
 	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
 	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
-	ADD $80, R4, R0
+	ADD $88, R4, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
@@ -56443,17 +56743,17 @@ loop:
 TEXT ·rowPairFocalZero32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 408(R14), R13
+	MOVD 456(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 336(R14), R10
+	MOVD 384(R14), R10
 	MOVD 72(R14), R9
 	MOVD 240(R14), R8
 	MOVD 24(R14), R7
 	MOVD 192(R14), R6
 	MOVD 48(R14), R5
 	MOVD 216(R14), R4
-	MOVD 384(R14), R3
+	MOVD 432(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56489,10 +56789,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $96, R13, R0
+	ADD $104, R13, R0
 	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
 	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
-	ADD $92, R13, R0
+	ADD $100, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4a // fmla v10.4s, v2.4s, v0.4s
 	WORD $0x4e20cc29 // fmla v9.4s, v1.4s, v0.4s
@@ -56546,7 +56846,7 @@ loop:
 	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $88, R13, R0
+	ADD $96, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
 	WORD $0x6e20dc84 // fmul v4.4s, v4.4s, v0.4s
@@ -56609,7 +56909,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -56624,7 +56924,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -56652,17 +56952,17 @@ noGradient:
 TEXT ·rowPairFocalTwo32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 408(R14), R13
+	MOVD 456(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 336(R14), R10
+	MOVD 384(R14), R10
 	MOVD 72(R14), R9
 	MOVD 240(R14), R8
 	MOVD 24(R14), R7
 	MOVD 192(R14), R6
 	MOVD 48(R14), R5
 	MOVD 216(R14), R4
-	MOVD 384(R14), R3
+	MOVD 432(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56698,10 +56998,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $96, R13, R0
+	ADD $104, R13, R0
 	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
 	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
-	ADD $92, R13, R0
+	ADD $100, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
 	WORD $0x4e20cc2e // fmla v14.4s, v1.4s, v0.4s
@@ -56763,7 +57063,7 @@ loop:
 	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $88, R13, R0
+	ADD $96, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20de31 // fmul v17.4s, v17.4s, v0.4s
 	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
@@ -56819,7 +57119,7 @@ noElements0:
 	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
 	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
 	WORD $0x6e2edc04 // fmul v4.4s, v0.4s, v14.4s
-	ADD $76, R13, R0
+	ADD $84, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dda3 // fmul v3.4s, v13.4s, v0.4s
 	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
@@ -56842,7 +57142,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -56857,7 +57157,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -56885,17 +57185,17 @@ noGradient:
 TEXT ·rowPairFocal32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 408(R14), R13
+	MOVD 456(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 336(R14), R10
+	MOVD 384(R14), R10
 	MOVD 72(R14), R9
 	MOVD 240(R14), R8
 	MOVD 24(R14), R7
 	MOVD 192(R14), R6
 	MOVD 48(R14), R5
 	MOVD 216(R14), R4
-	MOVD 384(R14), R3
+	MOVD 432(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -56931,10 +57231,10 @@ loop:
 	ADD R1<<2, R12, R19
 	WORD $0x3dc20262 // ldr q2, [x19, #2048]
 	WORD $0x3dc20661 // ldr q1, [x19, #2064]
-	ADD $96, R13, R0
+	ADD $104, R13, R0
 	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
 	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
-	ADD $92, R13, R0
+	ADD $100, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4f // fmla v15.4s, v2.4s, v0.4s
 	WORD $0x4e20cc2e // fmla v14.4s, v1.4s, v0.4s
@@ -56996,7 +57296,7 @@ loop:
 	WORD $0x4e30cc40 // fmla v0.4s, v2.4s, v16.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $88, R13, R0
+	ADD $96, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20de31 // fmul v17.4s, v17.4s, v0.4s
 	WORD $0x6e20de10 // fmul v16.4s, v16.4s, v0.4s
@@ -57052,7 +57352,7 @@ noElements0:
 	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
 	WORD $0x6e2fdc25 // fmul v5.4s, v1.4s, v15.4s
 	WORD $0x6e2edc04 // fmul v4.4s, v0.4s, v14.4s
-	ADD $76, R13, R0
+	ADD $84, R13, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dda3 // fmul v3.4s, v13.4s, v0.4s
 	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
@@ -57075,7 +57375,7 @@ noElements0:
 	WORD $0x3dc00de0 // ldr q0, [x15, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R7, R0
@@ -57090,7 +57390,7 @@ store1:
 	ADD R1<<2, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R6, R0
@@ -57118,11 +57418,11 @@ noGradient:
 TEXT ·rowPairSums32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R9
+	MOVD 456(R0), R9
 	MOVD 120(R0), R8
 	MOVD 96(R0), R7
-	MOVD 336(R0), R6
-	MOVD 384(R0), R5
+	MOVD 384(R0), R6
+	MOVD 432(R0), R5
 	MOVD $0, R4
 	MOVD $0, R3
 
@@ -57201,10 +57501,10 @@ loop:
 	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
 	WORD $0x3d807021 // str q1, [x1, #448]
 	WORD $0x3d807420 // str q0, [x1, #464]
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
@@ -57216,10 +57516,10 @@ loop:
 	WORD $0x3d808420 // str q0, [x1, #528]
 	WORD $0x6e29dce5 // fmul v5.4s, v7.4s, v9.4s
 	WORD $0x6e28dcc4 // fmul v4.4s, v6.4s, v8.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
@@ -57240,13 +57540,13 @@ loop:
 TEXT ·rowPairGrad32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 408(R10), R9
+	MOVD 456(R10), R9
 	MOVD 120(R10), R8
 	MOVD 96(R10), R7
-	MOVD 336(R10), R6
+	MOVD 384(R10), R6
 	MOVD 24(R10), R5
 	MOVD 192(R10), R4
-	MOVD 384(R10), R3
+	MOVD 432(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57279,14 +57579,14 @@ loop:
 	ADD R1<<2, R8, R12
 	WORD $0x3dc20182 // ldr q2, [x12, #2048]
 	WORD $0x3dc20581 // ldr q1, [x12, #2064]
-	ADD $108, R9, R0
+	ADD $116, R9, R0
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
-	ADD $104, R9, R0
+	ADD $112, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
 	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
-	ADD $112, R9, R0
+	ADD $120, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd46 // fmla v6.4s, v10.4s, v0.4s
 	WORD $0x4e20cd25 // fmla v5.4s, v9.4s, v0.4s
@@ -57322,7 +57622,7 @@ loop:
 	WORD $0x3dc00d60 // ldr q0, [x11, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 464(R10), R0
+	MOVBU 512(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57337,7 +57637,7 @@ store1:
 	ADD R1<<2, R5, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 464(R10), R0
+	MOVBU 512(R10), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<2, R4, R0
@@ -57363,11 +57663,11 @@ store2:
 TEXT ·rowSumsNone32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R9
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R8
+	MOVD 456(R0), R8
 	MOVD 96(R0), R7
 	MOVD 120(R0), R6
 	MOVD 0(R0), R5
-	MOVD 384(R0), R4
+	MOVD 432(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57434,12 +57734,12 @@ loop:
 TEXT ·rowSumsSigmoid32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R9
+	MOVD 456(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
 	MOVD 0(R0), R6
-	MOVD 336(R0), R5
-	MOVD 384(R0), R4
+	MOVD 384(R0), R5
+	MOVD 432(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57520,12 +57820,12 @@ loop:
 TEXT ·rowSumsSoftmax32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R9
+	MOVD 456(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
 	MOVD 264(R0), R6
-	MOVD 336(R0), R5
-	MOVD 384(R0), R4
+	MOVD 384(R0), R5
+	MOVD 432(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -57595,12 +57895,12 @@ loop:
 TEXT ·rowGradNone32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 408(R9), R8
+	MOVD 456(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
 	MOVD 24(R9), R5
 	MOVD 0(R9), R4
-	MOVD 384(R9), R3
+	MOVD 432(R9), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57640,7 +57940,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 464(R9), R0
+	MOVBU 512(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57666,13 +57966,13 @@ store1:
 TEXT ·rowGradSigmoid32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 408(R10), R9
+	MOVD 456(R10), R9
 	MOVD 96(R10), R8
 	MOVD 120(R10), R7
 	MOVD 24(R10), R6
 	MOVD 0(R10), R5
-	MOVD 336(R10), R4
-	MOVD 384(R10), R3
+	MOVD 384(R10), R4
+	MOVD 432(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57728,7 +58028,7 @@ loop:
 	WORD $0x4e23cc40 // fmla v0.4s, v2.4s, v3.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 464(R10), R0
+	MOVBU 512(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R6, R0
@@ -57754,13 +58054,13 @@ store1:
 TEXT ·rowGradSoftmax32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 408(R9), R8
+	MOVD 456(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
 	MOVD 288(R9), R5
 	MOVD 264(R9), R4
-	MOVD 336(R9), R3
-	MOVD 384(R9), R0
+	MOVD 384(R9), R3
+	MOVD 432(R9), R0
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -57797,7 +58097,7 @@ loop:
 	WORD $0x6e27dca0 // fmul v0.4s, v5.4s, v7.4s
 	WORD $0x6e23dc23 // fmul v3.4s, v1.4s, v3.4s
 	WORD $0x6e22dc02 // fmul v2.4s, v0.4s, v2.4s
-	MOVBU 464(R9), R0
+	MOVBU 512(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<2, R5, R0
@@ -57819,13 +58119,1115 @@ store1:
 	BLT loop
 	RET
 
+// func rowDistance32NEON(args *byte, n int)
+TEXT ·rowDistance32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R4
+	MOVD 360(R0), R3
+	MOVD 336(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R3, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc07ca0 // ldr q0, [x5, #496]
+	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
+	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
+	WORD $0x6ea1f824 // fsqrt v4.4s, v1.4s
+	WORD $0x6ea1f803 // fsqrt v3.4s, v0.4s
+	ADD $68, R4, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4ea4d420 // fsub v0.4s, v1.4s, v4.4s
+	WORD $0x4ea3d422 // fsub v2.4s, v1.4s, v3.4s
+	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	ADD R1<<2, R2, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowField32NEON(args *byte, n int)
+TEXT ·rowField32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 456(R10), R9
+	MOVD 0(R10), R8
+	MOVD 96(R10), R7
+	MOVD 120(R10), R0
+	MOVD 384(R10), R6
+	MOVD 336(R10), R5
+	MOVD 360(R10), R0
+	MOVD 432(R10), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R7, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e543 // fcmgt v3.4s, v10.4s, v0.4s
+	WORD $0x6ea0e522 // fcmgt v2.4s, v9.4s, v0.4s
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R2<<2, R6, R0
+	WORD $0x3dc20004 // ldr q4, [x0, #2048]
+	WORD $0x3dc20403 // ldr q3, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e24dc22 // fmul v2.4s, v1.4s, v4.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0x4f210507 // sshr v7.4s, v8.4s, #31
+	WORD $0x6e641c47 // bsl v7.16b, v2.16b, v4.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x6e24dc45 // fmul v5.4s, v2.4s, v4.4s
+	WORD $0x6e23dc24 // fmul v4.4s, v1.4s, v3.4s
+	ADD R2<<2, R5, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e2adc23 // fmul v3.4s, v1.4s, v10.4s
+	WORD $0x6e29dc02 // fmul v2.4s, v0.4s, v9.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	WORD $0x4e22ccc0 // fmla v0.4s, v6.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R10), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD $24, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc61 // fmul v1.4s, v3.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
+	WORD $0x3dc01562 // ldr q2, [x11, #80]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVD 24(R10), R1
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R10), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowFieldSquare32NEON(args *byte, n int)
+TEXT ·rowFieldSquare32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R12
+	MOVD 456(R12), R11
+	MOVD 0(R12), R10
+	MOVD 96(R12), R9
+	MOVD 120(R12), R8
+	MOVD 384(R12), R7
+	MOVD 336(R12), R6
+	MOVD 360(R12), R5
+	MOVD 432(R12), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R9, R0
+	WORD $0x3dc0000d // ldr q13, [x0]
+	WORD $0x3dc0040c // ldr q12, [x0, #16]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e5a3 // fcmgt v3.4s, v13.4s, v0.4s
+	WORD $0x6ea0e582 // fcmgt v2.4s, v12.4s, v0.4s
+	ADD R2<<2, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
+	WORD $0x4e201c44 // and v4.16b, v2.16b, v0.16b
+	ADD R2<<2, R7, R0
+	WORD $0x3dc20007 // ldr q7, [x0, #2048]
+	WORD $0x3dc20403 // ldr q3, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e27dc22 // fmul v2.4s, v1.4s, v7.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0x4f210506 // sshr v6.4s, v8.4s, #31
+	WORD $0x6e671c46 // bsl v6.16b, v2.16b, v7.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x4f21050b // sshr v11.4s, v8.4s, #31
+	WORD $0x6e621ceb // bsl v11.16b, v7.16b, v2.16b
+	WORD $0x4f210480 // sshr v0.4s, v4.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6e27dc4a // fmul v10.4s, v2.4s, v7.4s
+	WORD $0x6e23dc29 // fmul v9.4s, v1.4s, v3.4s
+	ADD R2<<2, R6, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R2<<2, R5, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc02da0 // ldr q0, [x13, #176]
+	WORD $0x4ea3d401 // fsub v1.4s, v0.4s, v3.4s
+	WORD $0x4ea2d400 // fsub v0.4s, v0.4s, v2.4s
+	WORD $0x6e21dcc6 // fmul v6.4s, v6.4s, v1.4s
+	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
+	WORD $0x4ea3cd66 // fmls v6.4s, v11.4s, v3.4s
+	WORD $0x4ea2cc85 // fmls v5.4s, v4.4s, v2.4s
+	WORD $0x3dc07da4 // ldr q4, [x13, #496]
+	WORD $0x4e241d03 // and v3.16b, v8.16b, v4.16b
+	WORD $0x4e241ce2 // and v2.16b, v7.16b, v4.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21dda1 // fmul v1.4s, v13.4s, v1.4s
+	WORD $0x6e20dd80 // fmul v0.4s, v12.4s, v0.4s
+	WORD $0x6e26dc23 // fmul v3.4s, v1.4s, v6.4s
+	WORD $0x6e25dc02 // fmul v2.4s, v0.4s, v5.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
+	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R12), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD $24, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc61 // fmul v1.4s, v3.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e2adc25 // fmul v5.4s, v1.4s, v10.4s
+	WORD $0x6e29dc04 // fmul v4.4s, v0.4s, v9.4s
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVD 24(R12), R1
+	MOVBU 512(R12), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R12), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R12), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowErrors32NEON(args *byte, n int)
+TEXT ·rowErrors32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R1
+	MOVD 456(R1), R0
+	MOVD 0(R1), R7
+	MOVD 96(R1), R6
+	MOVD 120(R1), R5
+	MOVD 384(R1), R4
+	MOVD 432(R1), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R6, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x6ea0e562 // fcmgt v2.4s, v11.4s, v0.4s
+	WORD $0x6ea0e543 // fcmgt v3.4s, v10.4s, v0.4s
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201c69 // and v9.16b, v3.16b, v0.16b
+	ADD R1<<2, R4, R0
+	WORD $0x3dc20008 // ldr q8, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e28dc26 // fmul v6.4s, v1.4s, v8.4s
+	WORD $0x6e27dc05 // fmul v5.4s, v0.4s, v7.4s
+	WORD $0x4f210444 // sshr v4.4s, v2.4s, #31
+	WORD $0x6e681cc4 // bsl v4.16b, v6.16b, v8.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e671ca0 // bsl v0.16b, v5.16b, v7.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f210442 // sshr v2.4s, v2.4s, #31
+	WORD $0x6e661d02 // bsl v2.16b, v8.16b, v6.16b
+	WORD $0x4f210520 // sshr v0.4s, v9.4s, #31
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e28dcc0 // fmul v0.4s, v6.4s, v8.4s
+	WORD $0x6e27dca0 // fmul v0.4s, v5.4s, v7.4s
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x4ea9d407 // fsub v7.4s, v0.4s, v9.4s
+	WORD $0x4ea8d406 // fsub v6.4s, v0.4s, v8.4s
+	WORD $0x6e2bdc85 // fmul v5.4s, v4.4s, v11.4s
+	WORD $0x6e2adc64 // fmul v4.4s, v3.4s, v10.4s
+	WORD $0x6e2bdc43 // fmul v3.4s, v2.4s, v11.4s
+	WORD $0x6e2adc22 // fmul v2.4s, v1.4s, v10.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e25cd21 // fmla v1.4s, v9.4s, v5.4s
+	WORD $0x4e24cd00 // fmla v0.4s, v8.4s, v4.4s
+	WORD $0x3d801001 // str q1, [x0, #64]
+	WORD $0x3d801400 // str q0, [x0, #80]
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e25cce1 // fmla v1.4s, v7.4s, v5.4s
+	WORD $0x4e24ccc0 // fmla v0.4s, v6.4s, v4.4s
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e23cd21 // fmla v1.4s, v9.4s, v3.4s
+	WORD $0x4e22cd00 // fmla v0.4s, v8.4s, v2.4s
+	WORD $0x3d803001 // str q1, [x0, #192]
+	WORD $0x3d803400 // str q0, [x0, #208]
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	WORD $0x4e22ccc0 // fmla v0.4s, v6.4s, v2.4s
+	WORD $0x3d804001 // str q1, [x0, #256]
+	WORD $0x3d804400 // str q0, [x0, #272]
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowBinaryPower32NEON(args *byte, n int)
+TEXT ·rowBinaryPower32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R7
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 120(R0), R4
+	MOVD 384(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc01504 // ldr q4, [x8, #80]
+	WORD $0x6ea4e423 // fcmgt v3.4s, v1.4s, v4.4s
+	WORD $0x6ea4e402 // fcmgt v2.4s, v0.4s, v4.4s
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c65 // and v5.16b, v3.16b, v1.16b
+	WORD $0x4e201c43 // and v3.16b, v2.16b, v0.16b
+	ADD R2<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea4e427 // fcmgt v7.4s, v1.4s, v4.4s
+	WORD $0x6ea4e406 // fcmgt v6.4s, v0.4s, v4.4s
+	WORD $0x3dc00d04 // ldr q4, [x8, #48]
+	WORD $0x6e241ca0 // eor v0.16b, v5.16b, v4.16b
+	WORD $0x6e241c62 // eor v2.16b, v3.16b, v4.16b
+	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x6e241c23 // eor v3.16b, v1.16b, v4.16b
+	WORD $0x6e241c02 // eor v2.16b, v0.16b, v4.16b
+	WORD $0x3dc01501 // ldr q1, [x8, #80]
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD R2<<2, R3, R1
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x4e21d465 // fadd v5.4s, v3.4s, v1.4s
+	WORD $0x4e20d444 // fadd v4.4s, v2.4s, v0.4s
+	ADD $64, R7, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $16, R7, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x6e21dca2 // fmul v2.4s, v5.4s, v1.4s
+	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
+	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
+	WORD $0x3dc02102 // ldr q2, [x8, #128]
+	WORD $0x3dc02101 // ldr q1, [x8, #128]
+	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884a // frintn v10.4s, v2.4s
+	WORD $0x4e218829 // frintn v9.4s, v1.4s
+	WORD $0x3dc02500 // ldr q0, [x8, #144]
+	WORD $0x4ea0cd48 // fmls v8.4s, v10.4s, v0.4s
+	WORD $0x4ea0cd27 // fmls v7.4s, v9.4s, v0.4s
+	WORD $0x3dc02900 // ldr q0, [x8, #160]
+	WORD $0x4ea0cd48 // fmls v8.4s, v10.4s, v0.4s
+	WORD $0x4ea0cd27 // fmls v7.4s, v9.4s, v0.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x3dc03904 // ldr q4, [x8, #224]
+	WORD $0x3dc03903 // ldr q3, [x8, #224]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03102 // ldr q2, [x8, #192]
+	WORD $0x3dc03101 // ldr q1, [x8, #192]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x3dc02d00 // ldr q0, [x8, #176]
+	WORD $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	WORD $0x4e20d4e7 // fadd v7.4s, v7.4s, v0.4s
+	WORD $0x4e21a943 // fcvtns v3.4s, v10.4s
+	WORD $0x4e21a922 // fcvtns v2.4s, v9.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc09d04 // ldr q4, [x8, #624]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c1 // add v1.4s, v6.4s, v4.4s
+	WORD $0x4ea484a0 // add v0.4s, v5.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x3d8c0021 // str q1, [x1, #12288]
+	WORD $0x3d8c0420 // str q0, [x1, #12304]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowBinaryFocal32NEON(args *byte, n int)
+TEXT ·rowBinaryFocal32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 456(R10), R9
+	MOVD 0(R10), R8
+	MOVD 96(R10), R7
+	MOVD 120(R10), R6
+	MOVD 384(R10), R5
+	MOVD 432(R10), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R7, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc01564 // ldr q4, [x11, #80]
+	WORD $0x6ea4e543 // fcmgt v3.4s, v10.4s, v4.4s
+	WORD $0x6ea4e522 // fcmgt v2.4s, v9.4s, v4.4s
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c72 // and v18.16b, v3.16b, v1.16b
+	WORD $0x4e201c4d // and v13.16b, v2.16b, v0.16b
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea4e42c // fcmgt v12.4s, v1.4s, v4.4s
+	WORD $0x6ea4e40b // fcmgt v11.4s, v0.4s, v4.4s
+	WORD $0x3dc00d61 // ldr q1, [x11, #48]
+	WORD $0x6e211e40 // eor v0.16b, v18.16b, v1.16b
+	WORD $0x6e211da1 // eor v1.16b, v13.16b, v1.16b
+	WORD $0x4eac1d83 // mov v3.16b, v12.16b
+	WORD $0x6e721c03 // bsl v3.16b, v0.16b, v18.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e6d1c20 // bsl v0.16b, v1.16b, v13.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc01561 // ldr q1, [x11, #80]
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD R2<<2, R5, R1
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x4e21d471 // fadd v17.4s, v3.4s, v1.4s
+	WORD $0x4e20d450 // fadd v16.4s, v2.4s, v0.4s
+	ADD $4, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c921 // ld1r {v1.4s}, [x9]
+	WORD $0x4eac1d83 // mov v3.16b, v12.16b
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dcc0021 // ldr q1, [x1, #12288]
+	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
+	WORD $0x6e21dc6f // fmul v15.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4e // fmul v14.4s, v2.4s, v0.4s
+	WORD $0x6e31dde3 // fmul v3.4s, v15.4s, v17.4s
+	WORD $0x6e30ddc2 // fmul v2.4s, v14.4s, v16.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2acc61 // fmla v1.4s, v3.4s, v10.4s
+	WORD $0x4e29cc40 // fmla v0.4s, v2.4s, v9.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R10), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD R2<<2, R5, R0
+	WORD $0x3dc20008 // ldr q8, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e28dc26 // fmul v6.4s, v1.4s, v8.4s
+	WORD $0x6e27dc05 // fmul v5.4s, v0.4s, v7.4s
+	WORD $0x4f210644 // sshr v4.4s, v18.4s, #31
+	WORD $0x6e681cc4 // bsl v4.16b, v6.16b, v8.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e671ca0 // bsl v0.16b, v5.16b, v7.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f210642 // sshr v2.4s, v18.4s, #31
+	WORD $0x6e661d02 // bsl v2.16b, v8.16b, v6.16b
+	WORD $0x4f2105a0 // sshr v0.4s, v13.4s, #31
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e28dcc8 // fmul v8.4s, v6.4s, v8.4s
+	WORD $0x6e27dca7 // fmul v7.4s, v5.4s, v7.4s
+	WORD $0x4eac1d8d // mov v13.16b, v12.16b
+	WORD $0x6e641c4d // bsl v13.16b, v2.16b, v4.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4eac1d85 // mov v5.16b, v12.16b
+	WORD $0x6e621c85 // bsl v5.16b, v4.16b, v2.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $64, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $16, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4eac1d81 // mov v1.16b, v12.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x6e21dca1 // fmul v1.4s, v5.4s, v1.4s
+	WORD $0x6e20dc80 // fmul v0.4s, v4.4s, v0.4s
+	WORD $0x4eb1cc2d // fmls v13.4s, v1.4s, v17.4s
+	WORD $0x4eb0cc06 // fmls v6.4s, v0.4s, v16.4s
+	WORD $0x6e2ddde2 // fmul v2.4s, v15.4s, v13.4s
+	WORD $0x6e26ddc1 // fmul v1.4s, v14.4s, v6.4s
+	ADD $24, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	WORD $0x6e20dc22 // fmul v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00d66 // ldr q6, [x11, #48]
+	WORD $0x6e261c60 // eor v0.16b, v3.16b, v6.16b
+	WORD $0x6e261c41 // eor v1.16b, v2.16b, v6.16b
+	WORD $0x4eac1d85 // mov v5.16b, v12.16b
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $44, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $40, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4eac1d81 // mov v1.16b, v12.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e28cc25 // fmla v5.4s, v1.4s, v8.4s
+	WORD $0x4e27cc04 // fmla v4.4s, v0.4s, v7.4s
+	WORD $0x6e2adca5 // fmul v5.4s, v5.4s, v10.4s
+	WORD $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+	WORD $0x3dc01562 // ldr q2, [x11, #80]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x6e261ca3 // eor v3.16b, v5.16b, v6.16b
+	WORD $0x6e261c82 // eor v2.16b, v4.16b, v6.16b
+	MOVD 24(R10), R1
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R10), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLogPower32NEON(args *byte, n int)
+TEXT ·rowLogPower32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R7
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 120(R0), R4
+	MOVD 384(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc01506 // ldr q6, [x8, #80]
+	WORD $0x6ea6e423 // fcmgt v3.4s, v1.4s, v6.4s
+	WORD $0x6ea6e402 // fcmgt v2.4s, v0.4s, v6.4s
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c65 // and v5.16b, v3.16b, v1.16b
+	WORD $0x4e201c44 // and v4.16b, v2.16b, v0.16b
+	ADD R2<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea6e423 // fcmgt v3.4s, v1.4s, v6.4s
+	WORD $0x6ea6e402 // fcmgt v2.4s, v0.4s, v6.4s
+	WORD $0x3dc00d01 // ldr q1, [x8, #48]
+	WORD $0x6e211ca0 // eor v0.16b, v5.16b, v1.16b
+	WORD $0x6e211c81 // eor v1.16b, v4.16b, v1.16b
+	WORD $0x6e651c03 // bsl v3.16b, v0.16b, v5.16b
+	WORD $0x4ea21c40 // mov v0.16b, v2.16b
+	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc01501 // ldr q1, [x8, #80]
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD R2<<2, R3, R1
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x4e21d46b // fadd v11.4s, v3.4s, v1.4s
+	WORD $0x4e20d44a // fadd v10.4s, v2.4s, v0.4s
+	WORD $0x3dc09909 // ldr q9, [x8, #608]
+	WORD $0x6ea9e560 // fcmgt v0.4s, v11.4s, v9.4s
+	WORD $0x6e691d60 // bsl v0.16b, v11.16b, v9.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea9e540 // fcmgt v0.4s, v10.4s, v9.4s
+	WORD $0x6e691d40 // bsl v0.16b, v10.16b, v9.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc08100 // ldr q0, [x8, #512]
+	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
+	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
+	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
+	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
+	WORD $0x6ea184a1 // sub v1.4s, v5.4s, v1.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4e21d86e // scvtf v14.4s, v3.4s
+	WORD $0x4e21d84d // scvtf v13.4s, v2.4s
+	WORD $0x3dc02d10 // ldr q16, [x8, #176]
+	WORD $0x4eb0d431 // fsub v17.4s, v1.4s, v16.4s
+	WORD $0x4eb0d40f // fsub v15.4s, v0.4s, v16.4s
+	WORD $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD $0x6e2fdde8 // fmul v8.4s, v15.4s, v15.4s
+	WORD $0x3dc07104 // ldr q4, [x8, #448]
+	WORD $0x3dc07103 // ldr q3, [x8, #448]
+	WORD $0x3dc08500 // ldr q0, [x8, #528]
+	WORD $0x4e20ce24 // fmla v4.4s, v17.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc06902 // ldr q2, [x8, #416]
+	WORD $0x3dc06901 // ldr q1, [x8, #416]
+	WORD $0x3dc08900 // ldr q0, [x8, #544]
+	WORD $0x4e20ce22 // fmla v2.4s, v17.4s, v0.4s
+	WORD $0x4e20cde1 // fmla v1.4s, v15.4s, v0.4s
+	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc06104 // ldr q4, [x8, #384]
+	WORD $0x3dc06103 // ldr q3, [x8, #384]
+	WORD $0x3dc08d00 // ldr q0, [x8, #560]
+	WORD $0x4e20ce24 // fmla v4.4s, v17.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e2ccc44 // fmla v4.4s, v2.4s, v12.4s
+	WORD $0x4e28cc23 // fmla v3.4s, v1.4s, v8.4s
+	WORD $0x3dc05902 // ldr q2, [x8, #352]
+	WORD $0x3dc05901 // ldr q1, [x8, #352]
+	WORD $0x3dc09100 // ldr q0, [x8, #576]
+	WORD $0x4e20ce22 // fmla v2.4s, v17.4s, v0.4s
+	WORD $0x4e20cde1 // fmla v1.4s, v15.4s, v0.4s
+	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc09507 // ldr q7, [x8, #592]
+	WORD $0x3dc09506 // ldr q6, [x8, #592]
+	WORD $0x4e31cc47 // fmla v7.4s, v2.4s, v17.4s
+	WORD $0x4e2fcc26 // fmla v6.4s, v1.4s, v15.4s
+	WORD $0x3dc02505 // ldr q5, [x8, #144]
+	WORD $0x6e25ddc1 // fmul v1.4s, v14.4s, v5.4s
+	WORD $0x6e25dda0 // fmul v0.4s, v13.4s, v5.4s
+	WORD $0x4e31d422 // fadd v2.4s, v1.4s, v17.4s
+	WORD $0x4e2fd403 // fadd v3.4s, v0.4s, v15.4s
+	WORD $0x4ea1d441 // fsub v1.4s, v2.4s, v1.4s
+	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
+	WORD $0x4ea1d621 // fsub v1.4s, v17.4s, v1.4s
+	WORD $0x4ea0d5e0 // fsub v0.4s, v15.4s, v0.4s
+	WORD $0x3dc02904 // ldr q4, [x8, #160]
+	WORD $0x4e24cdc1 // fmla v1.4s, v14.4s, v4.4s
+	WORD $0x4e24cda0 // fmla v0.4s, v13.4s, v4.4s
+	WORD $0x4e2ccce1 // fmla v1.4s, v7.4s, v12.4s
+	WORD $0x4e28ccc0 // fmla v0.4s, v6.4s, v8.4s
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	ADD $12, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc23 // fmul v3.4s, v1.4s, v0.4s
+	WORD $0x3dc0dd01 // ldr q1, [x8, #880]
+	WORD $0x6ea1e44d // fcmgt v13.4s, v2.4s, v1.4s
+	WORD $0x6ea1e46c // fcmgt v12.4s, v3.4s, v1.4s
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc01900 // ldr q0, [x8, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
+	WORD $0x3dc02102 // ldr q2, [x8, #128]
+	WORD $0x3dc02101 // ldr q1, [x8, #128]
+	WORD $0x3dc01d00 // ldr q0, [x8, #112]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884f // frintn v15.4s, v2.4s
+	WORD $0x4e21882e // frintn v14.4s, v1.4s
+	WORD $0x4ea5cde8 // fmls v8.4s, v15.4s, v5.4s
+	WORD $0x4ea5cdc7 // fmls v7.4s, v14.4s, v5.4s
+	WORD $0x4ea4cde8 // fmls v8.4s, v15.4s, v4.4s
+	WORD $0x4ea4cdc7 // fmls v7.4s, v14.4s, v4.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x3dc03904 // ldr q4, [x8, #224]
+	WORD $0x3dc03903 // ldr q3, [x8, #224]
+	WORD $0x3dc03d00 // ldr q0, [x8, #240]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc04100 // ldr q0, [x8, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc03102 // ldr q2, [x8, #192]
+	WORD $0x3dc03101 // ldr q1, [x8, #192]
+	WORD $0x3dc03500 // ldr q0, [x8, #208]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x4e30d508 // fadd v8.4s, v8.4s, v16.4s
+	WORD $0x4e30d4e7 // fadd v7.4s, v7.4s, v16.4s
+	WORD $0x4e21a9e3 // fcvtns v3.4s, v15.4s
+	WORD $0x4e21a9c2 // fcvtns v2.4s, v14.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc09d04 // ldr q4, [x8, #624]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c0 // add v0.4s, v6.4s, v4.4s
+	WORD $0x4ea484a1 // add v1.4s, v5.4s, v4.4s
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD $0x3dc0cd01 // ldr q1, [x8, #816]
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x6e601c23 // bsl v3.16b, v1.16b, v0.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6e29e561 // fcmge v1.4s, v11.4s, v9.4s
+	WORD $0x6e29e540 // fcmge v0.4s, v10.4s, v9.4s
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e221c00 // and v0.16b, v0.16b, v2.16b
+	WORD $0x3d8c0021 // str q1, [x1, #12288]
+	WORD $0x3d8c0420 // str q0, [x1, #12304]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLogFocal32NEON(args *byte, n int)
+TEXT ·rowLogFocal32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 456(R10), R9
+	MOVD 0(R10), R8
+	MOVD 96(R10), R7
+	MOVD 120(R10), R6
+	MOVD 384(R10), R5
+	MOVD 432(R10), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R7, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc01564 // ldr q4, [x11, #80]
+	WORD $0x6ea4e543 // fcmgt v3.4s, v10.4s, v4.4s
+	WORD $0x6ea4e522 // fcmgt v2.4s, v9.4s, v4.4s
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c72 // and v18.16b, v3.16b, v1.16b
+	WORD $0x4e201c51 // and v17.16b, v2.16b, v0.16b
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea4e42c // fcmgt v12.4s, v1.4s, v4.4s
+	WORD $0x6ea4e40b // fcmgt v11.4s, v0.4s, v4.4s
+	WORD $0x3dc00d61 // ldr q1, [x11, #48]
+	WORD $0x6e211e40 // eor v0.16b, v18.16b, v1.16b
+	WORD $0x6e211e21 // eor v1.16b, v17.16b, v1.16b
+	WORD $0x4eac1d83 // mov v3.16b, v12.16b
+	WORD $0x6e721c03 // bsl v3.16b, v0.16b, v18.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc01561 // ldr q1, [x11, #80]
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD R2<<2, R5, R1
+	WORD $0x3dc40021 // ldr q1, [x1, #4096]
+	WORD $0x3dc40420 // ldr q0, [x1, #4112]
+	WORD $0x4e21d470 // fadd v16.4s, v3.4s, v1.4s
+	WORD $0x4e20d44f // fadd v15.4s, v2.4s, v0.4s
+	ADD $4, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4d40c921 // ld1r {v1.4s}, [x9]
+	WORD $0x4eac1d83 // mov v3.16b, v12.16b
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dcc0021 // ldr q1, [x1, #12288]
+	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
+	WORD $0x6e21dc6e // fmul v14.4s, v3.4s, v1.4s
+	WORD $0x6e20dc4d // fmul v13.4s, v2.4s, v0.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2acdc1 // fmla v1.4s, v14.4s, v10.4s
+	WORD $0x4e29cda0 // fmla v0.4s, v13.4s, v9.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R10), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD R2<<2, R5, R0
+	WORD $0x3dc20008 // ldr q8, [x0, #2048]
+	WORD $0x3dc20407 // ldr q7, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e28dc26 // fmul v6.4s, v1.4s, v8.4s
+	WORD $0x6e27dc04 // fmul v4.4s, v0.4s, v7.4s
+	WORD $0x4f210645 // sshr v5.4s, v18.4s, #31
+	WORD $0x6e681cc5 // bsl v5.16b, v6.16b, v8.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e671c80 // bsl v0.16b, v4.16b, v7.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f210642 // sshr v2.4s, v18.4s, #31
+	WORD $0x6e661d02 // bsl v2.16b, v8.16b, v6.16b
+	WORD $0x4f210620 // sshr v0.4s, v17.4s, #31
+	WORD $0x6e641ce0 // bsl v0.16b, v7.16b, v4.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e28dcc8 // fmul v8.4s, v6.4s, v8.4s
+	WORD $0x6e27dc87 // fmul v7.4s, v4.4s, v7.4s
+	WORD $0x4eac1d84 // mov v4.16b, v12.16b
+	WORD $0x6e651c44 // bsl v4.16b, v2.16b, v5.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc09962 // ldr q2, [x11, #608]
+	WORD $0x6ea2e600 // fcmgt v0.4s, v16.4s, v2.4s
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e5e0 // fcmgt v0.4s, v15.4s, v2.4s
+	WORD $0x6e621de0 // bsl v0.16b, v15.16b, v2.16b
+	WORD $0x6e21fdc1 // fdiv v1.4s, v14.4s, v1.4s
+	WORD $0x6e20fda0 // fdiv v0.4s, v13.4s, v0.4s
+	WORD $0x6e24dc22 // fmul v2.4s, v1.4s, v4.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	ADD $12, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	ADD $24, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc43 // fmul v3.4s, v2.4s, v0.4s
+	WORD $0x6e20dc22 // fmul v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00d66 // ldr q6, [x11, #48]
+	WORD $0x6e261c60 // eor v0.16b, v3.16b, v6.16b
+	WORD $0x6e261c41 // eor v1.16b, v2.16b, v6.16b
+	WORD $0x4eac1d85 // mov v5.16b, v12.16b
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $44, R9, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $40, R9, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4eac1d81 // mov v1.16b, v12.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e28cc25 // fmla v5.4s, v1.4s, v8.4s
+	WORD $0x4e27cc04 // fmla v4.4s, v0.4s, v7.4s
+	WORD $0x6e2adca5 // fmul v5.4s, v5.4s, v10.4s
+	WORD $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+	WORD $0x3dc01562 // ldr q2, [x11, #80]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x6e261ca3 // eor v3.16b, v5.16b, v6.16b
+	WORD $0x6e261c82 // eor v2.16b, v4.16b, v6.16b
+	MOVD 24(R10), R1
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R10), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
 // func rowClass64NEON(args *byte, n int)
 TEXT ·rowClass64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R4
 	MOVD 120(R4), R3
-	MOVD 432(R4), R2
-	ADD $456, R4, R0
+	MOVD 480(R4), R2
+	ADD $504, R4, R0
 	WORD $0x4d40cc07 // ld1r {v7.2d}, [x0]
 	WORD $0x6f00e406 // movi v6.2d, #0x0
 	WORD $0x6f00e405 // movi v5.2d, #0x0
@@ -57864,9 +59266,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag1:
 	RET
@@ -57877,8 +59279,8 @@ TEXT ·rowValid64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
 	MOVD 96(R0), R3
-	MOVD 432(R0), R2
-	WORD $0x3dc0dca5 // ldr q5, [x5, #880]
+	MOVD 480(R0), R2
+	WORD $0x3dc0e0a5 // ldr q5, [x5, #896]
 	MOVD $0, R1
 
 loop:
@@ -57893,7 +59295,7 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00000 // ldr q0, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc0e0a2 // ldr q2, [x5, #896]
+	WORD $0x3dc0e4a2 // ldr q2, [x5, #912]
 	WORD $0x6e601c41 // bsl v1.16b, v2.16b, v0.16b
 	WORD $0x4ea41c80 // mov v0.16b, v4.16b
 	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
@@ -57923,12 +59325,12 @@ loop:
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0e4a1 // ldr q1, [x5, #912]
+	WORD $0x3dc0e8a1 // ldr q1, [x5, #928]
 	WORD $0x6e61e540 // fcmge v0.2d, v10.2d, v1.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0e8a2 // ldr q2, [x5, #928]
+	WORD $0x3dc0eca2 // ldr q2, [x5, #944]
 	WORD $0x6e6ae440 // fcmge v0.2d, v2.2d, v10.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
@@ -57944,7 +59346,7 @@ loop:
 	WORD $0x6ee9e420 // fcmgt v0.2d, v1.2d, v9.2d
 	WORD $0x6e611d20 // bsl v0.16b, v9.16b, v1.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
-	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
+	WORD $0x3dc0e4a1 // ldr q1, [x5, #912]
 	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
@@ -57977,9 +59379,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -57993,9 +59395,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag2:
 	RET
@@ -58017,12 +59419,12 @@ loop:
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0e0ab // ldr q11, [x5, #896]
+	WORD $0x3dc0e4ab // ldr q11, [x5, #912]
 	WORD $0x6e6be520 // fcmge v0.2d, v9.2d, v11.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x6e6be500 // fcmge v0.2d, v8.2d, v11.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0eca2 // ldr q2, [x5, #944]
+	WORD $0x3dc0f0a2 // ldr q2, [x5, #960]
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
@@ -58031,12 +59433,12 @@ loop:
 	WORD $0x4ea31c00 // orr v0.16b, v0.16b, v3.16b
 	WORD $0x4ea11d4a // orr v10.16b, v10.16b, v1.16b
 	WORD $0x4ea01ce7 // orr v7.16b, v7.16b, v0.16b
-	WORD $0x3dc0f0a1 // ldr q1, [x5, #960]
+	WORD $0x3dc0f4a1 // ldr q1, [x5, #976]
 	WORD $0x6e61e520 // fcmge v0.2d, v9.2d, v1.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
 	WORD $0x6e61e500 // fcmge v0.2d, v8.2d, v1.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0f4a2 // ldr q2, [x5, #976]
+	WORD $0x3dc0f8a2 // ldr q2, [x5, #992]
 	WORD $0x6e69e440 // fcmge v0.2d, v2.2d, v9.2d
 	WORD $0x6e205801 // mvn v1.16b, v0.16b
 	WORD $0x6e68e440 // fcmge v0.2d, v2.2d, v8.2d
@@ -58069,9 +59471,9 @@ loop:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag1
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag1:
 	WORD $0x4f2104c1 // sshr v1.4s, v6.4s, #31
@@ -58085,9 +59487,9 @@ flag1:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ flag2
-	MOVD 472(R4), R0
+	MOVD 520(R4), R0
 	ORR $2, R0, R0
-	MOVD R0, 472(R4)
+	MOVD R0, 520(R4)
 
 flag2:
 	RET
@@ -58097,7 +59499,7 @@ TEXT ·rowTotal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58126,7 +59528,7 @@ TEXT ·rowExp64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 360(R0), R3
+	MOVD 408(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -58135,63 +59537,63 @@ loop:
 	ADD R2<<3, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0e0c0 // ldr q0, [x6, #896]
+	WORD $0x3dc0e4c0 // ldr q0, [x6, #912]
 	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
 	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
 	WORD $0x4e201c61 // and v1.16b, v3.16b, v0.16b
-	WORD $0x3dc0f8c0 // ldr q0, [x6, #992]
+	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
 	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
 	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
-	WORD $0x3dc104c2 // ldr q2, [x6, #1040]
-	WORD $0x3dc104c1 // ldr q1, [x6, #1040]
-	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
+	WORD $0x3dc108c2 // ldr q2, [x6, #1056]
+	WORD $0x3dc108c1 // ldr q1, [x6, #1056]
+	WORD $0x3dc104c0 // ldr q0, [x6, #1040]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e618849 // frintn v9.2d, v2.2d
 	WORD $0x4e618828 // frintn v8.2d, v1.2d
-	WORD $0x3dc108c0 // ldr q0, [x6, #1056]
+	WORD $0x3dc10cc0 // ldr q0, [x6, #1072]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
-	WORD $0x3dc10cc0 // ldr q0, [x6, #1072]
+	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
-	WORD $0x3dc114c2 // ldr q2, [x6, #1104]
-	WORD $0x3dc114c1 // ldr q1, [x6, #1104]
-	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
+	WORD $0x3dc118c2 // ldr q2, [x6, #1120]
+	WORD $0x3dc118c1 // ldr q1, [x6, #1120]
+	WORD $0x3dc114c0 // ldr q0, [x6, #1104]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
-	WORD $0x3dc11cc4 // ldr q4, [x6, #1136]
-	WORD $0x3dc11cc3 // ldr q3, [x6, #1136]
-	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
+	WORD $0x3dc120c4 // ldr q4, [x6, #1152]
+	WORD $0x3dc120c3 // ldr q3, [x6, #1152]
+	WORD $0x3dc11cc0 // ldr q0, [x6, #1136]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc124c2 // ldr q2, [x6, #1168]
-	WORD $0x3dc124c1 // ldr q1, [x6, #1168]
-	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
+	WORD $0x3dc128c2 // ldr q2, [x6, #1184]
+	WORD $0x3dc128c1 // ldr q1, [x6, #1184]
+	WORD $0x3dc124c0 // ldr q0, [x6, #1168]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12cc4 // ldr q4, [x6, #1200]
-	WORD $0x3dc12cc3 // ldr q3, [x6, #1200]
-	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
+	WORD $0x3dc130c4 // ldr q4, [x6, #1216]
+	WORD $0x3dc130c3 // ldr q3, [x6, #1216]
+	WORD $0x3dc12cc0 // ldr q0, [x6, #1200]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc134c2 // ldr q2, [x6, #1232]
-	WORD $0x3dc134c1 // ldr q1, [x6, #1232]
-	WORD $0x3dc130c0 // ldr q0, [x6, #1216]
+	WORD $0x3dc138c2 // ldr q2, [x6, #1248]
+	WORD $0x3dc138c1 // ldr q1, [x6, #1248]
+	WORD $0x3dc134c0 // ldr q0, [x6, #1232]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -58208,7 +59610,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d526 // fsub v6.2d, v9.2d, v1.2d
 	WORD $0x4ee0d505 // fsub v5.2d, v8.2d, v0.2d
-	WORD $0x3dc1a8c4 // ldr q4, [x6, #1696]
+	WORD $0x3dc1b8c4 // ldr q4, [x6, #1760]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -58243,7 +59645,7 @@ TEXT ·rowScaledExp64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
-	MOVD 360(R0), R4
+	MOVD 408(R0), R4
 	MOVD 120(R0), R3
 	MOVD $0, R2
 
@@ -58253,7 +59655,7 @@ loop:
 	ADD R2<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0e0e0 // ldr q0, [x7, #896]
+	WORD $0x3dc0e4e0 // ldr q0, [x7, #912]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
@@ -58263,63 +59665,63 @@ loop:
 	ADD R2<<3, R3, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc13ce2 // ldr q2, [x7, #1264]
-	WORD $0x3dc13ce1 // ldr q1, [x7, #1264]
-	WORD $0x3dc138e0 // ldr q0, [x7, #1248]
+	WORD $0x3dc140e2 // ldr q2, [x7, #1280]
+	WORD $0x3dc140e1 // ldr q1, [x7, #1280]
+	WORD $0x3dc13ce0 // ldr q0, [x7, #1264]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
 	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
 	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
-	WORD $0x3dc0f8e0 // ldr q0, [x7, #992]
+	WORD $0x3dc0fce0 // ldr q0, [x7, #1008]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c21 // orr v1.16b, v1.16b, v0.16b
-	WORD $0x3dc0fce0 // ldr q0, [x7, #1008]
+	WORD $0x3dc100e0 // ldr q0, [x7, #1024]
 	WORD $0x4e62f40b // fmax v11.2d, v0.2d, v2.2d
 	WORD $0x4e61f40a // fmax v10.2d, v0.2d, v1.2d
-	WORD $0x3dc104e2 // ldr q2, [x7, #1040]
-	WORD $0x3dc104e1 // ldr q1, [x7, #1040]
-	WORD $0x3dc100e0 // ldr q0, [x7, #1024]
+	WORD $0x3dc108e2 // ldr q2, [x7, #1056]
+	WORD $0x3dc108e1 // ldr q1, [x7, #1056]
+	WORD $0x3dc104e0 // ldr q0, [x7, #1040]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e618849 // frintn v9.2d, v2.2d
 	WORD $0x4e618828 // frintn v8.2d, v1.2d
-	WORD $0x3dc108e0 // ldr q0, [x7, #1056]
+	WORD $0x3dc10ce0 // ldr q0, [x7, #1072]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
-	WORD $0x3dc10ce0 // ldr q0, [x7, #1072]
+	WORD $0x3dc110e0 // ldr q0, [x7, #1088]
 	WORD $0x4ee0cd2b // fmls v11.2d, v9.2d, v0.2d
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x6e6bdd66 // fmul v6.2d, v11.2d, v11.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
-	WORD $0x3dc114e2 // ldr q2, [x7, #1104]
-	WORD $0x3dc114e1 // ldr q1, [x7, #1104]
-	WORD $0x3dc110e0 // ldr q0, [x7, #1088]
+	WORD $0x3dc118e2 // ldr q2, [x7, #1120]
+	WORD $0x3dc118e1 // ldr q1, [x7, #1120]
+	WORD $0x3dc114e0 // ldr q0, [x7, #1104]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
-	WORD $0x3dc11ce4 // ldr q4, [x7, #1136]
-	WORD $0x3dc11ce3 // ldr q3, [x7, #1136]
-	WORD $0x3dc118e0 // ldr q0, [x7, #1120]
+	WORD $0x3dc120e4 // ldr q4, [x7, #1152]
+	WORD $0x3dc120e3 // ldr q3, [x7, #1152]
+	WORD $0x3dc11ce0 // ldr q0, [x7, #1136]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc124e2 // ldr q2, [x7, #1168]
-	WORD $0x3dc124e1 // ldr q1, [x7, #1168]
-	WORD $0x3dc120e0 // ldr q0, [x7, #1152]
+	WORD $0x3dc128e2 // ldr q2, [x7, #1184]
+	WORD $0x3dc128e1 // ldr q1, [x7, #1184]
+	WORD $0x3dc124e0 // ldr q0, [x7, #1168]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12ce4 // ldr q4, [x7, #1200]
-	WORD $0x3dc12ce3 // ldr q3, [x7, #1200]
-	WORD $0x3dc128e0 // ldr q0, [x7, #1184]
+	WORD $0x3dc130e4 // ldr q4, [x7, #1216]
+	WORD $0x3dc130e3 // ldr q3, [x7, #1216]
+	WORD $0x3dc12ce0 // ldr q0, [x7, #1200]
 	WORD $0x4e60cd64 // fmla v4.2d, v11.2d, v0.2d
 	WORD $0x4e60cd43 // fmla v3.2d, v10.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc134e2 // ldr q2, [x7, #1232]
-	WORD $0x3dc134e1 // ldr q1, [x7, #1232]
-	WORD $0x3dc130e0 // ldr q0, [x7, #1216]
+	WORD $0x3dc138e2 // ldr q2, [x7, #1248]
+	WORD $0x3dc138e1 // ldr q1, [x7, #1248]
+	WORD $0x3dc134e0 // ldr q0, [x7, #1232]
 	WORD $0x4e60cd62 // fmla v2.2d, v11.2d, v0.2d
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -58336,7 +59738,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d526 // fsub v6.2d, v9.2d, v1.2d
 	WORD $0x4ee0d505 // fsub v5.2d, v8.2d, v0.2d
-	WORD $0x3dc1a8e4 // ldr q4, [x7, #1696]
+	WORD $0x3dc1b8e4 // ldr q4, [x7, #1760]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -58369,7 +59771,7 @@ loop:
 TEXT ·rowLog64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 360(R0), R2
+	MOVD 408(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -58383,10 +59785,10 @@ loop:
 	WORD $0x6e64e567 // fcmge v7.2d, v11.2d, v4.2d
 	WORD $0x6e64e546 // fcmge v6.2d, v10.2d, v4.2d
 	WORD $0x6e64e525 // fcmge v5.2d, v9.2d, v4.2d
-	WORD $0x3dc14063 // ldr q3, [x3, #1280]
-	WORD $0x3dc14062 // ldr q2, [x3, #1280]
-	WORD $0x3dc14061 // ldr q1, [x3, #1280]
-	WORD $0x3dc14060 // ldr q0, [x3, #1280]
+	WORD $0x3dc14463 // ldr q3, [x3, #1296]
+	WORD $0x3dc14462 // ldr q2, [x3, #1296]
+	WORD $0x3dc14461 // ldr q1, [x3, #1296]
+	WORD $0x3dc14460 // ldr q0, [x3, #1296]
 	WORD $0x4e64cd83 // fmla v3.2d, v12.2d, v4.2d
 	WORD $0x4e64cd62 // fmla v2.2d, v11.2d, v4.2d
 	WORD $0x4e64cd41 // fmla v1.2d, v10.2d, v4.2d
@@ -58408,20 +59810,20 @@ loop:
 	WORD $0x6e76decf // fmul v15.2d, v22.2d, v22.2d
 	WORD $0x6e75deae // fmul v14.2d, v21.2d, v21.2d
 	WORD $0x6e64dc8d // fmul v13.2d, v4.2d, v4.2d
-	WORD $0x3dc14869 // ldr q9, [x3, #1312]
-	WORD $0x3dc14868 // ldr q8, [x3, #1312]
-	WORD $0x3dc14867 // ldr q7, [x3, #1312]
-	WORD $0x3dc14866 // ldr q6, [x3, #1312]
-	WORD $0x3dc14460 // ldr q0, [x3, #1296]
+	WORD $0x3dc14c69 // ldr q9, [x3, #1328]
+	WORD $0x3dc14c68 // ldr q8, [x3, #1328]
+	WORD $0x3dc14c67 // ldr q7, [x3, #1328]
+	WORD $0x3dc14c66 // ldr q6, [x3, #1328]
+	WORD $0x3dc14860 // ldr q0, [x3, #1312]
 	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
 	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x3dc15065 // ldr q5, [x3, #1344]
-	WORD $0x3dc15063 // ldr q3, [x3, #1344]
-	WORD $0x3dc15062 // ldr q2, [x3, #1344]
-	WORD $0x3dc15061 // ldr q1, [x3, #1344]
-	WORD $0x3dc14c60 // ldr q0, [x3, #1328]
+	WORD $0x3dc15465 // ldr q5, [x3, #1360]
+	WORD $0x3dc15463 // ldr q3, [x3, #1360]
+	WORD $0x3dc15462 // ldr q2, [x3, #1360]
+	WORD $0x3dc15461 // ldr q1, [x3, #1360]
+	WORD $0x3dc15060 // ldr q0, [x3, #1344]
 	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
 	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
@@ -58430,37 +59832,11 @@ loop:
 	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
 	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
 	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc15869 // ldr q9, [x3, #1376]
-	WORD $0x3dc15868 // ldr q8, [x3, #1376]
-	WORD $0x3dc15867 // ldr q7, [x3, #1376]
-	WORD $0x3dc15866 // ldr q6, [x3, #1376]
-	WORD $0x3dc15460 // ldr q0, [x3, #1360]
-	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
-	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
-	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
-	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
-	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
-	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
-	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
-	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc16065 // ldr q5, [x3, #1408]
-	WORD $0x3dc16063 // ldr q3, [x3, #1408]
-	WORD $0x3dc16062 // ldr q2, [x3, #1408]
-	WORD $0x3dc16061 // ldr q1, [x3, #1408]
-	WORD $0x3dc15c60 // ldr q0, [x3, #1392]
-	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
-	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
-	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
-	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
-	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
-	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
-	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
-	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc16869 // ldr q9, [x3, #1440]
-	WORD $0x3dc16868 // ldr q8, [x3, #1440]
-	WORD $0x3dc16867 // ldr q7, [x3, #1440]
-	WORD $0x3dc16866 // ldr q6, [x3, #1440]
-	WORD $0x3dc16460 // ldr q0, [x3, #1424]
+	WORD $0x3dc15c69 // ldr q9, [x3, #1392]
+	WORD $0x3dc15c68 // ldr q8, [x3, #1392]
+	WORD $0x3dc15c67 // ldr q7, [x3, #1392]
+	WORD $0x3dc15c66 // ldr q6, [x3, #1392]
+	WORD $0x3dc15860 // ldr q0, [x3, #1376]
 	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
 	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
@@ -58469,11 +59845,11 @@ loop:
 	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc17065 // ldr q5, [x3, #1472]
-	WORD $0x3dc17063 // ldr q3, [x3, #1472]
-	WORD $0x3dc17062 // ldr q2, [x3, #1472]
-	WORD $0x3dc17061 // ldr q1, [x3, #1472]
-	WORD $0x3dc16c60 // ldr q0, [x3, #1456]
+	WORD $0x3dc16465 // ldr q5, [x3, #1424]
+	WORD $0x3dc16463 // ldr q3, [x3, #1424]
+	WORD $0x3dc16462 // ldr q2, [x3, #1424]
+	WORD $0x3dc16461 // ldr q1, [x3, #1424]
+	WORD $0x3dc16060 // ldr q0, [x3, #1408]
 	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
 	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
@@ -58482,11 +59858,11 @@ loop:
 	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
 	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
 	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc17869 // ldr q9, [x3, #1504]
-	WORD $0x3dc17868 // ldr q8, [x3, #1504]
-	WORD $0x3dc17867 // ldr q7, [x3, #1504]
-	WORD $0x3dc17866 // ldr q6, [x3, #1504]
-	WORD $0x3dc17460 // ldr q0, [x3, #1488]
+	WORD $0x3dc16c69 // ldr q9, [x3, #1456]
+	WORD $0x3dc16c68 // ldr q8, [x3, #1456]
+	WORD $0x3dc16c67 // ldr q7, [x3, #1456]
+	WORD $0x3dc16c66 // ldr q6, [x3, #1456]
+	WORD $0x3dc16860 // ldr q0, [x3, #1440]
 	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
 	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
@@ -58495,11 +59871,11 @@ loop:
 	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc18065 // ldr q5, [x3, #1536]
-	WORD $0x3dc18063 // ldr q3, [x3, #1536]
-	WORD $0x3dc18062 // ldr q2, [x3, #1536]
-	WORD $0x3dc18061 // ldr q1, [x3, #1536]
-	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
+	WORD $0x3dc17465 // ldr q5, [x3, #1488]
+	WORD $0x3dc17463 // ldr q3, [x3, #1488]
+	WORD $0x3dc17462 // ldr q2, [x3, #1488]
+	WORD $0x3dc17461 // ldr q1, [x3, #1488]
+	WORD $0x3dc17060 // ldr q0, [x3, #1472]
 	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
 	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
@@ -58508,11 +59884,11 @@ loop:
 	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
 	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
 	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc18869 // ldr q9, [x3, #1568]
-	WORD $0x3dc18868 // ldr q8, [x3, #1568]
-	WORD $0x3dc18867 // ldr q7, [x3, #1568]
-	WORD $0x3dc18866 // ldr q6, [x3, #1568]
-	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x3dc17c69 // ldr q9, [x3, #1520]
+	WORD $0x3dc17c68 // ldr q8, [x3, #1520]
+	WORD $0x3dc17c67 // ldr q7, [x3, #1520]
+	WORD $0x3dc17c66 // ldr q6, [x3, #1520]
+	WORD $0x3dc17860 // ldr q0, [x3, #1504]
 	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
 	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
@@ -58521,11 +59897,11 @@ loop:
 	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc19065 // ldr q5, [x3, #1600]
-	WORD $0x3dc19063 // ldr q3, [x3, #1600]
-	WORD $0x3dc19062 // ldr q2, [x3, #1600]
-	WORD $0x3dc19061 // ldr q1, [x3, #1600]
-	WORD $0x3dc18c60 // ldr q0, [x3, #1584]
+	WORD $0x3dc18465 // ldr q5, [x3, #1552]
+	WORD $0x3dc18463 // ldr q3, [x3, #1552]
+	WORD $0x3dc18462 // ldr q2, [x3, #1552]
+	WORD $0x3dc18461 // ldr q1, [x3, #1552]
+	WORD $0x3dc18060 // ldr q0, [x3, #1536]
 	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
 	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
@@ -58534,15 +59910,41 @@ loop:
 	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
 	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
 	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
-	WORD $0x3dc1406c // ldr q12, [x3, #1280]
-	WORD $0x3dc1406b // ldr q11, [x3, #1280]
-	WORD $0x3dc1406a // ldr q10, [x3, #1280]
-	WORD $0x3dc14069 // ldr q9, [x3, #1280]
+	WORD $0x3dc18c69 // ldr q9, [x3, #1584]
+	WORD $0x3dc18c68 // ldr q8, [x3, #1584]
+	WORD $0x3dc18c67 // ldr q7, [x3, #1584]
+	WORD $0x3dc18c66 // ldr q6, [x3, #1584]
+	WORD $0x3dc18860 // ldr q0, [x3, #1568]
+	WORD $0x4e60cee9 // fmla v9.2d, v23.2d, v0.2d
+	WORD $0x4e60cec8 // fmla v8.2d, v22.2d, v0.2d
+	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
+	WORD $0x4e60cc86 // fmla v6.2d, v4.2d, v0.2d
+	WORD $0x4e70cca9 // fmla v9.2d, v5.2d, v16.2d
+	WORD $0x4e6fcc68 // fmla v8.2d, v3.2d, v15.2d
+	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
+	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
+	WORD $0x3dc19465 // ldr q5, [x3, #1616]
+	WORD $0x3dc19463 // ldr q3, [x3, #1616]
+	WORD $0x3dc19462 // ldr q2, [x3, #1616]
+	WORD $0x3dc19461 // ldr q1, [x3, #1616]
+	WORD $0x3dc19060 // ldr q0, [x3, #1600]
+	WORD $0x4e60cee5 // fmla v5.2d, v23.2d, v0.2d
+	WORD $0x4e60cec3 // fmla v3.2d, v22.2d, v0.2d
+	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
+	WORD $0x4e60cc81 // fmla v1.2d, v4.2d, v0.2d
+	WORD $0x4e70cd25 // fmla v5.2d, v9.2d, v16.2d
+	WORD $0x4e6fcd03 // fmla v3.2d, v8.2d, v15.2d
+	WORD $0x4e6ecce2 // fmla v2.2d, v7.2d, v14.2d
+	WORD $0x4e6dccc1 // fmla v1.2d, v6.2d, v13.2d
+	WORD $0x3dc1446c // ldr q12, [x3, #1296]
+	WORD $0x3dc1446b // ldr q11, [x3, #1296]
+	WORD $0x3dc1446a // ldr q10, [x3, #1296]
+	WORD $0x3dc14469 // ldr q9, [x3, #1296]
 	WORD $0x4e77ccac // fmla v12.2d, v5.2d, v23.2d
 	WORD $0x4e76cc6b // fmla v11.2d, v3.2d, v22.2d
 	WORD $0x4e75cc4a // fmla v10.2d, v2.2d, v21.2d
 	WORD $0x4e64cc29 // fmla v9.2d, v1.2d, v4.2d
-	WORD $0x3dc10860 // ldr q0, [x3, #1056]
+	WORD $0x3dc10c60 // ldr q0, [x3, #1072]
 	WORD $0x6e60de83 // fmul v3.2d, v20.2d, v0.2d
 	WORD $0x6e60de62 // fmul v2.2d, v19.2d, v0.2d
 	WORD $0x6e60de41 // fmul v1.2d, v18.2d, v0.2d
@@ -58559,7 +59961,7 @@ loop:
 	WORD $0x4ee2d6c2 // fsub v2.2d, v22.2d, v2.2d
 	WORD $0x4ee1d6a1 // fsub v1.2d, v21.2d, v1.2d
 	WORD $0x4ee0d484 // fsub v4.2d, v4.2d, v0.2d
-	WORD $0x3dc10c60 // ldr q0, [x3, #1072]
+	WORD $0x3dc11060 // ldr q0, [x3, #1088]
 	WORD $0x4e60ce83 // fmla v3.2d, v20.2d, v0.2d
 	WORD $0x4e60ce62 // fmla v2.2d, v19.2d, v0.2d
 	WORD $0x4e60ce41 // fmla v1.2d, v18.2d, v0.2d
@@ -58586,19 +59988,19 @@ loop:
 TEXT ·rowPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R7
+	MOVD 456(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
 	MOVD 120(R0), R4
-	MOVD 336(R0), R3
-	MOVD 360(R0), R2
+	MOVD 384(R0), R3
+	MOVD 408(R0), R2
 	MOVD $0, R1
 
 loop:
 	ADD R1<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0e100 // ldr q0, [x8, #896]
+	WORD $0x3dc0e500 // ldr q0, [x8, #912]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -58609,14 +60011,14 @@ loop:
 	ADD R1<<3, R4, R0
 	WORD $0x3dc00004 // ldr q4, [x0]
 	WORD $0x3dc00403 // ldr q3, [x0, #16]
-	WORD $0x3dc13d02 // ldr q2, [x8, #1264]
-	WORD $0x3dc13d01 // ldr q1, [x8, #1264]
-	WORD $0x3dc13900 // ldr q0, [x8, #1248]
+	WORD $0x3dc14102 // ldr q2, [x8, #1280]
+	WORD $0x3dc14101 // ldr q1, [x8, #1280]
+	WORD $0x3dc13d00 // ldr q0, [x8, #1264]
 	WORD $0x4e60cc82 // fmla v2.2d, v4.2d, v0.2d
 	WORD $0x4e60cc61 // fmla v1.2d, v3.2d, v0.2d
 	WORD $0x6e62dcc2 // fmul v2.2d, v6.2d, v2.2d
 	WORD $0x6e61dca3 // fmul v3.2d, v5.2d, v1.2d
-	WORD $0x3dc0e101 // ldr q1, [x8, #896]
+	WORD $0x3dc0e501 // ldr q1, [x8, #912]
 	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -58632,53 +60034,53 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc10502 // ldr q2, [x8, #1040]
-	WORD $0x3dc10501 // ldr q1, [x8, #1040]
-	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x3dc10902 // ldr q2, [x8, #1056]
+	WORD $0x3dc10901 // ldr q1, [x8, #1056]
+	WORD $0x3dc10500 // ldr q0, [x8, #1040]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
-	WORD $0x3dc10900 // ldr q0, [x8, #1056]
+	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
-	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc11502 // ldr q2, [x8, #1104]
-	WORD $0x3dc11501 // ldr q1, [x8, #1104]
-	WORD $0x3dc11100 // ldr q0, [x8, #1088]
+	WORD $0x3dc11902 // ldr q2, [x8, #1120]
+	WORD $0x3dc11901 // ldr q1, [x8, #1120]
+	WORD $0x3dc11500 // ldr q0, [x8, #1104]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc11d04 // ldr q4, [x8, #1136]
-	WORD $0x3dc11d03 // ldr q3, [x8, #1136]
-	WORD $0x3dc11900 // ldr q0, [x8, #1120]
+	WORD $0x3dc12104 // ldr q4, [x8, #1152]
+	WORD $0x3dc12103 // ldr q3, [x8, #1152]
+	WORD $0x3dc11d00 // ldr q0, [x8, #1136]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12502 // ldr q2, [x8, #1168]
-	WORD $0x3dc12501 // ldr q1, [x8, #1168]
-	WORD $0x3dc12100 // ldr q0, [x8, #1152]
+	WORD $0x3dc12902 // ldr q2, [x8, #1184]
+	WORD $0x3dc12901 // ldr q1, [x8, #1184]
+	WORD $0x3dc12500 // ldr q0, [x8, #1168]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12d04 // ldr q4, [x8, #1200]
-	WORD $0x3dc12d03 // ldr q3, [x8, #1200]
-	WORD $0x3dc12900 // ldr q0, [x8, #1184]
+	WORD $0x3dc13104 // ldr q4, [x8, #1216]
+	WORD $0x3dc13103 // ldr q3, [x8, #1216]
+	WORD $0x3dc12d00 // ldr q0, [x8, #1200]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc13502 // ldr q2, [x8, #1232]
-	WORD $0x3dc13501 // ldr q1, [x8, #1232]
-	WORD $0x3dc13100 // ldr q0, [x8, #1216]
+	WORD $0x3dc13902 // ldr q2, [x8, #1248]
+	WORD $0x3dc13901 // ldr q1, [x8, #1248]
+	WORD $0x3dc13500 // ldr q0, [x8, #1232]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -58695,7 +60097,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc1a904 // ldr q4, [x8, #1696]
+	WORD $0x3dc1b904 // ldr q4, [x8, #1760]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -58721,16 +60123,16 @@ loop:
 TEXT ·rowFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R1
-	MOVD 408(R1), R11
+	MOVD 456(R1), R11
 	MOVD 0(R1), R10
 	MOVD 96(R1), R9
 	MOVD 120(R1), R8
 	MOVD 72(R1), R7
-	MOVD 336(R1), R6
-	MOVD 360(R1), R0
+	MOVD 384(R1), R6
+	MOVD 408(R1), R0
 	MOVD 24(R1), R5
 	MOVD 48(R1), R4
-	MOVD 384(R1), R3
+	MOVD 432(R1), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58738,7 +60140,7 @@ loop:
 	ADD R1<<3, R9, R0
 	WORD $0x3dc00006 // ldr q6, [x0]
 	WORD $0x3dc00405 // ldr q5, [x0, #16]
-	WORD $0x3dc0e180 // ldr q0, [x12, #896]
+	WORD $0x3dc0e580 // ldr q0, [x12, #912]
 	WORD $0x6ee0e4cd // fcmgt v13.2d, v6.2d, v0.2d
 	WORD $0x6ee0e4ac // fcmgt v12.2d, v5.2d, v0.2d
 	ADD R1<<3, R10, R0
@@ -58759,7 +60161,7 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc8000b // ldr q11, [x0, #8192]
 	WORD $0x3dc8040a // ldr q10, [x0, #8208]
-	WORD $0x3dc0e182 // ldr q2, [x12, #896]
+	WORD $0x3dc0e582 // ldr q2, [x12, #912]
 	WORD $0x6ef1e440 // fcmgt v0.2d, v2.2d, v17.2d
 	WORD $0x6e711c40 // bsl v0.16b, v2.16b, v17.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58767,10 +60169,10 @@ loop:
 	WORD $0x6e701c40 // bsl v0.16b, v2.16b, v16.16b
 	WORD $0x4e6bd427 // fadd v7.2d, v1.2d, v11.2d
 	WORD $0x4e6ad404 // fadd v4.2d, v0.2d, v10.2d
-	WORD $0x3dc0f980 // ldr q0, [x12, #992]
+	WORD $0x3dc0fd80 // ldr q0, [x12, #1008]
 	WORD $0x6e201e21 // eor v1.16b, v17.16b, v0.16b
 	WORD $0x6e201e03 // eor v3.16b, v16.16b, v0.16b
-	WORD $0x3dc0e182 // ldr q2, [x12, #896]
+	WORD $0x3dc0e582 // ldr q2, [x12, #912]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58845,7 +60247,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e63dc24 // fmul v4.2d, v1.2d, v3.2d
 	WORD $0x6e62dc03 // fmul v3.2d, v0.2d, v2.2d
-	WORD $0x3dc0e182 // ldr q2, [x12, #896]
+	WORD $0x3dc0e582 // ldr q2, [x12, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -58869,16 +60271,16 @@ noGradient:
 TEXT ·rowFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R12
+	MOVD 456(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 336(R0), R7
-	MOVD 360(R0), R6
+	MOVD 384(R0), R7
+	MOVD 408(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -58886,7 +60288,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0e1a0 // ldr q0, [x13, #896]
+	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
 	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
 	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
 	ADD R1<<3, R11, R0
@@ -58907,7 +60309,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc8000d // ldr q13, [x0, #8192]
 	WORD $0x3dc8040c // ldr q12, [x0, #8208]
-	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
+	WORD $0x3dc0e5a2 // ldr q2, [x13, #912]
 	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
 	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58915,10 +60317,10 @@ loop:
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
 	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
-	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
+	WORD $0x3dc0fda0 // ldr q0, [x13, #1008]
 	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
 	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
-	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
+	WORD $0x3dc0e5a2 // ldr q2, [x13, #912]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -58940,9 +60342,9 @@ loop:
 	ADD R1<<3, R6, R0
 	WORD $0x3dc40016 // ldr q22, [x0, #4096]
 	WORD $0x3dc4040b // ldr q11, [x0, #4112]
-	WORD $0x3dc13da2 // ldr q2, [x13, #1264]
-	WORD $0x3dc13da1 // ldr q1, [x13, #1264]
-	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
+	WORD $0x3dc141a2 // ldr q2, [x13, #1280]
+	WORD $0x3dc141a1 // ldr q1, [x13, #1280]
+	WORD $0x3dc13da0 // ldr q0, [x13, #1264]
 	WORD $0x4e60cea2 // fmla v2.2d, v21.2d, v0.2d
 	WORD $0x4e60ce81 // fmla v1.2d, v20.2d, v0.2d
 	WORD $0x6e62de6a // fmul v10.2d, v19.2d, v2.2d
@@ -59004,9 +60406,9 @@ noElements:
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
 	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
-	WORD $0x3dc13da7 // ldr q7, [x13, #1264]
-	WORD $0x3dc13da6 // ldr q6, [x13, #1264]
-	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
+	WORD $0x3dc141a7 // ldr q7, [x13, #1280]
+	WORD $0x3dc141a6 // ldr q6, [x13, #1280]
+	WORD $0x3dc13da0 // ldr q0, [x13, #1264]
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -59042,7 +60444,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
 	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
-	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
+	WORD $0x3dc0e5a2 // ldr q2, [x13, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -59066,16 +60468,16 @@ noGradient:
 TEXT ·rowFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R12
+	MOVD 456(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 336(R0), R7
-	MOVD 360(R0), R6
+	MOVD 384(R0), R7
+	MOVD 408(R0), R6
 	MOVD 24(R0), R5
 	MOVD 48(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -59083,7 +60485,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0e1a0 // ldr q0, [x13, #896]
+	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
 	WORD $0x6ee0e4af // fcmgt v15.2d, v5.2d, v0.2d
 	WORD $0x6ee0e48e // fcmgt v14.2d, v4.2d, v0.2d
 	ADD R1<<3, R11, R0
@@ -59104,7 +60506,7 @@ loop:
 	ADD R1<<3, R7, R14
 	WORD $0x3dc801cd // ldr q13, [x14, #8192]
 	WORD $0x3dc805cc // ldr q12, [x14, #8208]
-	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
+	WORD $0x3dc0e5a2 // ldr q2, [x13, #912]
 	WORD $0x6ef3e440 // fcmgt v0.2d, v2.2d, v19.2d
 	WORD $0x6e731c40 // bsl v0.16b, v2.16b, v19.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -59112,10 +60514,10 @@ loop:
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4e6dd42b // fadd v11.2d, v1.2d, v13.2d
 	WORD $0x4e6cd40a // fadd v10.2d, v0.2d, v12.2d
-	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
+	WORD $0x3dc0fda0 // ldr q0, [x13, #1008]
 	WORD $0x6e201e61 // eor v1.16b, v19.16b, v0.16b
 	WORD $0x6e201e43 // eor v3.16b, v18.16b, v0.16b
-	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
+	WORD $0x3dc0e5a2 // ldr q2, [x13, #912]
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -59183,9 +60585,9 @@ noElements:
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4ee1cce9 // fmls v9.2d, v7.2d, v1.2d
 	WORD $0x4ee0ccc8 // fmls v8.2d, v6.2d, v0.2d
-	WORD $0x3dc13da7 // ldr q7, [x13, #1264]
-	WORD $0x3dc13da6 // ldr q6, [x13, #1264]
-	WORD $0x3dc139a0 // ldr q0, [x13, #1248]
+	WORD $0x3dc141a7 // ldr q7, [x13, #1280]
+	WORD $0x3dc141a6 // ldr q6, [x13, #1280]
+	WORD $0x3dc13da0 // ldr q0, [x13, #1264]
 	WORD $0x4e60cea7 // fmla v7.2d, v21.2d, v0.2d
 	WORD $0x4e60ce86 // fmla v6.2d, v20.2d, v0.2d
 	ADD R1<<3, R6, R0
@@ -59221,7 +60623,7 @@ noElements:
 	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
 	WORD $0x6e69dc24 // fmul v4.2d, v1.2d, v9.2d
 	WORD $0x6e68dc03 // fmul v3.2d, v0.2d, v8.2d
-	WORD $0x3dc0e1a2 // ldr q2, [x13, #896]
+	WORD $0x3dc0e5a2 // ldr q2, [x13, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -59245,10 +60647,10 @@ noGradient:
 TEXT ·rowLargest64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R7
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R6
+	MOVD 456(R0), R6
 	MOVD 0(R0), R5
 	MOVD 96(R0), R4
-	MOVD 336(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59257,7 +60659,7 @@ loop:
 	ADD R2<<3, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0e0e0 // ldr q0, [x7, #896]
+	WORD $0x3dc0e4e0 // ldr q0, [x7, #912]
 	WORD $0x6ee0e443 // fcmgt v3.2d, v2.2d, v0.2d
 	WORD $0x6ee0e422 // fcmgt v2.2d, v1.2d, v0.2d
 	WORD $0x3dc00021 // ldr q1, [x1]
@@ -59295,18 +60697,18 @@ loop:
 TEXT ·rowSoftmaxExp64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R8
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R7
+	MOVD 456(R0), R7
 	MOVD 0(R0), R6
 	MOVD 96(R0), R5
 	MOVD 264(R0), R4
-	MOVD 336(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 
 loop:
 	ADD R2<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0e100 // ldr q0, [x8, #896]
+	WORD $0x3dc0e500 // ldr q0, [x8, #912]
 	WORD $0x6ee0e442 // fcmgt v2.2d, v2.2d, v0.2d
 	WORD $0x6ee0e423 // fcmgt v3.2d, v1.2d, v0.2d
 	ADD R2<<3, R6, R0
@@ -59319,53 +60721,53 @@ loop:
 	WORD $0x3dc00420 // ldr q0, [x1, #16]
 	WORD $0x4ee1d442 // fsub v2.2d, v2.2d, v1.2d
 	WORD $0x4ee0d461 // fsub v1.2d, v3.2d, v0.2d
-	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc10502 // ldr q2, [x8, #1040]
-	WORD $0x3dc10501 // ldr q1, [x8, #1040]
-	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x3dc10902 // ldr q2, [x8, #1056]
+	WORD $0x3dc10901 // ldr q1, [x8, #1056]
+	WORD $0x3dc10500 // ldr q0, [x8, #1040]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
-	WORD $0x3dc10900 // ldr q0, [x8, #1056]
+	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
-	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
 	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
 	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc11502 // ldr q2, [x8, #1104]
-	WORD $0x3dc11501 // ldr q1, [x8, #1104]
-	WORD $0x3dc11100 // ldr q0, [x8, #1088]
+	WORD $0x3dc11902 // ldr q2, [x8, #1120]
+	WORD $0x3dc11901 // ldr q1, [x8, #1120]
+	WORD $0x3dc11500 // ldr q0, [x8, #1104]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc11d04 // ldr q4, [x8, #1136]
-	WORD $0x3dc11d03 // ldr q3, [x8, #1136]
-	WORD $0x3dc11900 // ldr q0, [x8, #1120]
+	WORD $0x3dc12104 // ldr q4, [x8, #1152]
+	WORD $0x3dc12103 // ldr q3, [x8, #1152]
+	WORD $0x3dc11d00 // ldr q0, [x8, #1136]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc12502 // ldr q2, [x8, #1168]
-	WORD $0x3dc12501 // ldr q1, [x8, #1168]
-	WORD $0x3dc12100 // ldr q0, [x8, #1152]
+	WORD $0x3dc12902 // ldr q2, [x8, #1184]
+	WORD $0x3dc12901 // ldr q1, [x8, #1184]
+	WORD $0x3dc12500 // ldr q0, [x8, #1168]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12d04 // ldr q4, [x8, #1200]
-	WORD $0x3dc12d03 // ldr q3, [x8, #1200]
-	WORD $0x3dc12900 // ldr q0, [x8, #1184]
+	WORD $0x3dc13104 // ldr q4, [x8, #1216]
+	WORD $0x3dc13103 // ldr q3, [x8, #1216]
+	WORD $0x3dc12d00 // ldr q0, [x8, #1200]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc13502 // ldr q2, [x8, #1232]
-	WORD $0x3dc13501 // ldr q1, [x8, #1232]
-	WORD $0x3dc13100 // ldr q0, [x8, #1216]
+	WORD $0x3dc13902 // ldr q2, [x8, #1248]
+	WORD $0x3dc13901 // ldr q1, [x8, #1248]
+	WORD $0x3dc13500 // ldr q0, [x8, #1232]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -59382,7 +60784,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc1a904 // ldr q4, [x8, #1696]
+	WORD $0x3dc1b904 // ldr q4, [x8, #1760]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -59424,7 +60826,7 @@ loop:
 TEXT ·rowSoftmaxSum64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R0
-	MOVD 336(R0), R2
+	MOVD 384(R0), R2
 	MOVD $0, R1
 
 loop:
@@ -59444,7 +60846,7 @@ loop:
 	WORD $0x6e60e506 // fcmge v6.2d, v8.2d, v0.2d
 	WORD $0x4e6ad525 // fadd v5.2d, v9.2d, v10.2d
 	WORD $0x4e6ad504 // fadd v4.2d, v8.2d, v10.2d
-	WORD $0x3dc19460 // ldr q0, [x3, #1616]
+	WORD $0x3dc19860 // ldr q0, [x3, #1632]
 	WORD $0x4ee084a1 // add v1.2d, v5.2d, v0.2d
 	WORD $0x4ee08480 // add v0.2d, v4.2d, v0.2d
 	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
@@ -59455,10 +60857,10 @@ loop:
 	WORD $0x6ee08480 // sub v0.2d, v4.2d, v0.2d
 	WORD $0x4eea8425 // add v5.2d, v1.2d, v10.2d
 	WORD $0x4eea8404 // add v4.2d, v0.2d, v10.2d
-	WORD $0x3dc19860 // ldr q0, [x3, #1632]
+	WORD $0x3dc19c60 // ldr q0, [x3, #1648]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01c61 // orr v1.16b, v3.16b, v0.16b
-	WORD $0x3dc19c60 // ldr q0, [x3, #1648]
+	WORD $0x3dc1a060 // ldr q0, [x3, #1664]
 	WORD $0x4ee0d443 // fsub v3.2d, v2.2d, v0.2d
 	WORD $0x4ee0d422 // fsub v2.2d, v1.2d, v0.2d
 	WORD $0x4eead4a1 // fsub v1.2d, v5.2d, v10.2d
@@ -59471,79 +60873,79 @@ loop:
 	WORD $0x4e221cc9 // and v9.16b, v6.16b, v2.16b
 	WORD $0x6e6cdd88 // fmul v8.2d, v12.2d, v12.2d
 	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
-	WORD $0x3dc14864 // ldr q4, [x3, #1312]
-	WORD $0x3dc14863 // ldr q3, [x3, #1312]
-	WORD $0x3dc14460 // ldr q0, [x3, #1296]
+	WORD $0x3dc14c64 // ldr q4, [x3, #1328]
+	WORD $0x3dc14c63 // ldr q3, [x3, #1328]
+	WORD $0x3dc14860 // ldr q0, [x3, #1312]
 	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x3dc15062 // ldr q2, [x3, #1344]
-	WORD $0x3dc15061 // ldr q1, [x3, #1344]
-	WORD $0x3dc14c60 // ldr q0, [x3, #1328]
+	WORD $0x3dc15462 // ldr q2, [x3, #1360]
+	WORD $0x3dc15461 // ldr q1, [x3, #1360]
+	WORD $0x3dc15060 // ldr q0, [x3, #1344]
 	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
 	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
 	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
 	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc15864 // ldr q4, [x3, #1376]
-	WORD $0x3dc15863 // ldr q3, [x3, #1376]
-	WORD $0x3dc15460 // ldr q0, [x3, #1360]
-	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
-	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
-	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
-	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc16062 // ldr q2, [x3, #1408]
-	WORD $0x3dc16061 // ldr q1, [x3, #1408]
-	WORD $0x3dc15c60 // ldr q0, [x3, #1392]
-	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
-	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
-	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
-	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc16864 // ldr q4, [x3, #1440]
-	WORD $0x3dc16863 // ldr q3, [x3, #1440]
-	WORD $0x3dc16460 // ldr q0, [x3, #1424]
+	WORD $0x3dc15c64 // ldr q4, [x3, #1392]
+	WORD $0x3dc15c63 // ldr q3, [x3, #1392]
+	WORD $0x3dc15860 // ldr q0, [x3, #1376]
 	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
 	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
 	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc17062 // ldr q2, [x3, #1472]
-	WORD $0x3dc17061 // ldr q1, [x3, #1472]
-	WORD $0x3dc16c60 // ldr q0, [x3, #1456]
+	WORD $0x3dc16462 // ldr q2, [x3, #1424]
+	WORD $0x3dc16461 // ldr q1, [x3, #1424]
+	WORD $0x3dc16060 // ldr q0, [x3, #1408]
 	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
 	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
 	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
 	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc17864 // ldr q4, [x3, #1504]
-	WORD $0x3dc17863 // ldr q3, [x3, #1504]
-	WORD $0x3dc17460 // ldr q0, [x3, #1488]
+	WORD $0x3dc16c64 // ldr q4, [x3, #1456]
+	WORD $0x3dc16c63 // ldr q3, [x3, #1456]
+	WORD $0x3dc16860 // ldr q0, [x3, #1440]
 	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
 	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
 	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc18062 // ldr q2, [x3, #1536]
-	WORD $0x3dc18061 // ldr q1, [x3, #1536]
-	WORD $0x3dc17c60 // ldr q0, [x3, #1520]
+	WORD $0x3dc17462 // ldr q2, [x3, #1488]
+	WORD $0x3dc17461 // ldr q1, [x3, #1488]
+	WORD $0x3dc17060 // ldr q0, [x3, #1472]
 	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
 	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
 	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
 	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc18864 // ldr q4, [x3, #1568]
-	WORD $0x3dc18863 // ldr q3, [x3, #1568]
-	WORD $0x3dc18460 // ldr q0, [x3, #1552]
+	WORD $0x3dc17c64 // ldr q4, [x3, #1520]
+	WORD $0x3dc17c63 // ldr q3, [x3, #1520]
+	WORD $0x3dc17860 // ldr q0, [x3, #1504]
 	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
 	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
 	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
-	WORD $0x3dc19062 // ldr q2, [x3, #1600]
-	WORD $0x3dc19061 // ldr q1, [x3, #1600]
-	WORD $0x3dc18c60 // ldr q0, [x3, #1584]
+	WORD $0x3dc18462 // ldr q2, [x3, #1552]
+	WORD $0x3dc18461 // ldr q1, [x3, #1552]
+	WORD $0x3dc18060 // ldr q0, [x3, #1536]
 	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
 	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
 	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
 	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
-	WORD $0x3dc14066 // ldr q6, [x3, #1280]
-	WORD $0x3dc14065 // ldr q5, [x3, #1280]
+	WORD $0x3dc18c64 // ldr q4, [x3, #1584]
+	WORD $0x3dc18c63 // ldr q3, [x3, #1584]
+	WORD $0x3dc18860 // ldr q0, [x3, #1568]
+	WORD $0x4e60cd84 // fmla v4.2d, v12.2d, v0.2d
+	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
+	WORD $0x4e68cc44 // fmla v4.2d, v2.2d, v8.2d
+	WORD $0x4e67cc23 // fmla v3.2d, v1.2d, v7.2d
+	WORD $0x3dc19462 // ldr q2, [x3, #1616]
+	WORD $0x3dc19461 // ldr q1, [x3, #1616]
+	WORD $0x3dc19060 // ldr q0, [x3, #1600]
+	WORD $0x4e60cd82 // fmla v2.2d, v12.2d, v0.2d
+	WORD $0x4e60cd61 // fmla v1.2d, v11.2d, v0.2d
+	WORD $0x4e68cc82 // fmla v2.2d, v4.2d, v8.2d
+	WORD $0x4e67cc61 // fmla v1.2d, v3.2d, v7.2d
+	WORD $0x3dc14466 // ldr q6, [x3, #1296]
+	WORD $0x3dc14465 // ldr q5, [x3, #1296]
 	WORD $0x4e6ccc46 // fmla v6.2d, v2.2d, v12.2d
 	WORD $0x4e6bcc25 // fmla v5.2d, v1.2d, v11.2d
-	WORD $0x3dc10860 // ldr q0, [x3, #1056]
+	WORD $0x3dc10c60 // ldr q0, [x3, #1072]
 	WORD $0x6e60dd41 // fmul v1.2d, v10.2d, v0.2d
 	WORD $0x6e60dd20 // fmul v0.2d, v9.2d, v0.2d
 	WORD $0x4e6cd424 // fadd v4.2d, v1.2d, v12.2d
@@ -59552,7 +60954,7 @@ loop:
 	WORD $0x4ee0d460 // fsub v0.2d, v3.2d, v0.2d
 	WORD $0x4ee1d581 // fsub v1.2d, v12.2d, v1.2d
 	WORD $0x4ee0d562 // fsub v2.2d, v11.2d, v0.2d
-	WORD $0x3dc10c60 // ldr q0, [x3, #1072]
+	WORD $0x3dc11060 // ldr q0, [x3, #1088]
 	WORD $0x4e60cd41 // fmla v1.2d, v10.2d, v0.2d
 	WORD $0x4e60cd22 // fmla v2.2d, v9.2d, v0.2d
 	WORD $0x4e68ccc1 // fmla v1.2d, v6.2d, v8.2d
@@ -59571,9 +60973,9 @@ loop:
 TEXT ·rowSoftmaxPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R6
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R5
+	MOVD 456(R0), R5
 	MOVD 264(R0), R4
-	MOVD 336(R0), R3
+	MOVD 384(R0), R3
 	MOVD $0, R2
 
 loop:
@@ -59602,14 +61004,14 @@ loop:
 	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
 	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
-	WORD $0x3dc1a0c1 // ldr q1, [x6, #1664]
+	WORD $0x3dc1a4c1 // ldr q1, [x6, #1680]
 	WORD $0x6ee1e460 // fcmgt v0.2d, v3.2d, v1.2d
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x4ea01c04 // mov v4.16b, v0.16b
 	WORD $0x6ee1e440 // fcmgt v0.2d, v2.2d, v1.2d
 	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
 	WORD $0x4ea01c03 // mov v3.16b, v0.16b
-	WORD $0x3dc194c0 // ldr q0, [x6, #1616]
+	WORD $0x3dc198c0 // ldr q0, [x6, #1632]
 	WORD $0x4ee08481 // add v1.2d, v4.2d, v0.2d
 	WORD $0x4ee08460 // add v0.2d, v3.2d, v0.2d
 	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
@@ -59620,89 +61022,89 @@ loop:
 	WORD $0x6ee08460 // sub v0.2d, v3.2d, v0.2d
 	WORD $0x4eeb8424 // add v4.2d, v1.2d, v11.2d
 	WORD $0x4eeb8403 // add v3.2d, v0.2d, v11.2d
-	WORD $0x3dc198c0 // ldr q0, [x6, #1632]
+	WORD $0x3dc19cc0 // ldr q0, [x6, #1648]
 	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
 	WORD $0x4ea01ca1 // orr v1.16b, v5.16b, v0.16b
-	WORD $0x3dc19cc0 // ldr q0, [x6, #1648]
+	WORD $0x3dc1a0c0 // ldr q0, [x6, #1664]
 	WORD $0x4ee0d44c // fsub v12.2d, v2.2d, v0.2d
 	WORD $0x4ee0d42a // fsub v10.2d, v1.2d, v0.2d
 	WORD $0x4eebd48e // fsub v14.2d, v4.2d, v11.2d
 	WORD $0x4eebd46d // fsub v13.2d, v3.2d, v11.2d
 	WORD $0x6e6eddc9 // fmul v9.2d, v14.2d, v14.2d
 	WORD $0x6e6ddda8 // fmul v8.2d, v13.2d, v13.2d
-	WORD $0x3dc148c4 // ldr q4, [x6, #1312]
-	WORD $0x3dc148c3 // ldr q3, [x6, #1312]
-	WORD $0x3dc144c0 // ldr q0, [x6, #1296]
+	WORD $0x3dc14cc4 // ldr q4, [x6, #1328]
+	WORD $0x3dc14cc3 // ldr q3, [x6, #1328]
+	WORD $0x3dc148c0 // ldr q0, [x6, #1312]
 	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
 	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x3dc150c2 // ldr q2, [x6, #1344]
-	WORD $0x3dc150c1 // ldr q1, [x6, #1344]
-	WORD $0x3dc14cc0 // ldr q0, [x6, #1328]
+	WORD $0x3dc154c2 // ldr q2, [x6, #1360]
+	WORD $0x3dc154c1 // ldr q1, [x6, #1360]
+	WORD $0x3dc150c0 // ldr q0, [x6, #1344]
 	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
 	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
 	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc158c4 // ldr q4, [x6, #1376]
-	WORD $0x3dc158c3 // ldr q3, [x6, #1376]
-	WORD $0x3dc154c0 // ldr q0, [x6, #1360]
-	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
-	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
-	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
-	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc160c2 // ldr q2, [x6, #1408]
-	WORD $0x3dc160c1 // ldr q1, [x6, #1408]
-	WORD $0x3dc15cc0 // ldr q0, [x6, #1392]
-	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
-	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
-	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
-	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc168c4 // ldr q4, [x6, #1440]
-	WORD $0x3dc168c3 // ldr q3, [x6, #1440]
-	WORD $0x3dc164c0 // ldr q0, [x6, #1424]
+	WORD $0x3dc15cc4 // ldr q4, [x6, #1392]
+	WORD $0x3dc15cc3 // ldr q3, [x6, #1392]
+	WORD $0x3dc158c0 // ldr q0, [x6, #1376]
 	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
 	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
 	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc170c2 // ldr q2, [x6, #1472]
-	WORD $0x3dc170c1 // ldr q1, [x6, #1472]
-	WORD $0x3dc16cc0 // ldr q0, [x6, #1456]
+	WORD $0x3dc164c2 // ldr q2, [x6, #1424]
+	WORD $0x3dc164c1 // ldr q1, [x6, #1424]
+	WORD $0x3dc160c0 // ldr q0, [x6, #1408]
 	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
 	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
 	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc178c4 // ldr q4, [x6, #1504]
-	WORD $0x3dc178c3 // ldr q3, [x6, #1504]
-	WORD $0x3dc174c0 // ldr q0, [x6, #1488]
+	WORD $0x3dc16cc4 // ldr q4, [x6, #1456]
+	WORD $0x3dc16cc3 // ldr q3, [x6, #1456]
+	WORD $0x3dc168c0 // ldr q0, [x6, #1440]
 	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
 	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
 	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc180c2 // ldr q2, [x6, #1536]
-	WORD $0x3dc180c1 // ldr q1, [x6, #1536]
-	WORD $0x3dc17cc0 // ldr q0, [x6, #1520]
+	WORD $0x3dc174c2 // ldr q2, [x6, #1488]
+	WORD $0x3dc174c1 // ldr q1, [x6, #1488]
+	WORD $0x3dc170c0 // ldr q0, [x6, #1472]
 	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
 	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
 	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc188c4 // ldr q4, [x6, #1568]
-	WORD $0x3dc188c3 // ldr q3, [x6, #1568]
-	WORD $0x3dc184c0 // ldr q0, [x6, #1552]
+	WORD $0x3dc17cc4 // ldr q4, [x6, #1520]
+	WORD $0x3dc17cc3 // ldr q3, [x6, #1520]
+	WORD $0x3dc178c0 // ldr q0, [x6, #1504]
 	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
 	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
 	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
-	WORD $0x3dc190c2 // ldr q2, [x6, #1600]
-	WORD $0x3dc190c1 // ldr q1, [x6, #1600]
-	WORD $0x3dc18cc0 // ldr q0, [x6, #1584]
+	WORD $0x3dc184c2 // ldr q2, [x6, #1552]
+	WORD $0x3dc184c1 // ldr q1, [x6, #1552]
+	WORD $0x3dc180c0 // ldr q0, [x6, #1536]
 	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
 	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
 	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
-	WORD $0x3dc140c7 // ldr q7, [x6, #1280]
-	WORD $0x3dc140c6 // ldr q6, [x6, #1280]
+	WORD $0x3dc18cc4 // ldr q4, [x6, #1584]
+	WORD $0x3dc18cc3 // ldr q3, [x6, #1584]
+	WORD $0x3dc188c0 // ldr q0, [x6, #1568]
+	WORD $0x4e60cdc4 // fmla v4.2d, v14.2d, v0.2d
+	WORD $0x4e60cda3 // fmla v3.2d, v13.2d, v0.2d
+	WORD $0x4e69cc44 // fmla v4.2d, v2.2d, v9.2d
+	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
+	WORD $0x3dc194c2 // ldr q2, [x6, #1616]
+	WORD $0x3dc194c1 // ldr q1, [x6, #1616]
+	WORD $0x3dc190c0 // ldr q0, [x6, #1600]
+	WORD $0x4e60cdc2 // fmla v2.2d, v14.2d, v0.2d
+	WORD $0x4e60cda1 // fmla v1.2d, v13.2d, v0.2d
+	WORD $0x4e69cc82 // fmla v2.2d, v4.2d, v9.2d
+	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
+	WORD $0x3dc144c7 // ldr q7, [x6, #1296]
+	WORD $0x3dc144c6 // ldr q6, [x6, #1296]
 	WORD $0x4e6ecc47 // fmla v7.2d, v2.2d, v14.2d
 	WORD $0x4e6dcc26 // fmla v6.2d, v1.2d, v13.2d
-	WORD $0x3dc108c5 // ldr q5, [x6, #1056]
+	WORD $0x3dc10cc5 // ldr q5, [x6, #1072]
 	WORD $0x6e65dd81 // fmul v1.2d, v12.2d, v5.2d
 	WORD $0x6e65dd40 // fmul v0.2d, v10.2d, v5.2d
 	WORD $0x4e6ed422 // fadd v2.2d, v1.2d, v14.2d
@@ -59711,7 +61113,7 @@ loop:
 	WORD $0x4ee0d480 // fsub v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d5c1 // fsub v1.2d, v14.2d, v1.2d
 	WORD $0x4ee0d5a0 // fsub v0.2d, v13.2d, v0.2d
-	WORD $0x3dc10cc3 // ldr q3, [x6, #1072]
+	WORD $0x3dc110c3 // ldr q3, [x6, #1088]
 	WORD $0x4e63cd81 // fmla v1.2d, v12.2d, v3.2d
 	WORD $0x4e63cd40 // fmla v0.2d, v10.2d, v3.2d
 	WORD $0x4e69cce1 // fmla v1.2d, v7.2d, v9.2d
@@ -59722,12 +61124,12 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0fcc0 // ldr q0, [x6, #1008]
+	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc104c2 // ldr q2, [x6, #1040]
-	WORD $0x3dc104c1 // ldr q1, [x6, #1040]
-	WORD $0x3dc100c0 // ldr q0, [x6, #1024]
+	WORD $0x3dc108c2 // ldr q2, [x6, #1056]
+	WORD $0x3dc108c1 // ldr q1, [x6, #1056]
+	WORD $0x3dc104c0 // ldr q0, [x6, #1040]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e618848 // frintn v8.2d, v2.2d
@@ -59738,35 +61140,35 @@ loop:
 	WORD $0x4ee3cce9 // fmls v9.2d, v7.2d, v3.2d
 	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
 	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
-	WORD $0x3dc114c2 // ldr q2, [x6, #1104]
-	WORD $0x3dc114c1 // ldr q1, [x6, #1104]
-	WORD $0x3dc110c0 // ldr q0, [x6, #1088]
+	WORD $0x3dc118c2 // ldr q2, [x6, #1120]
+	WORD $0x3dc118c1 // ldr q1, [x6, #1120]
+	WORD $0x3dc114c0 // ldr q0, [x6, #1104]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
-	WORD $0x3dc11cc4 // ldr q4, [x6, #1136]
-	WORD $0x3dc11cc3 // ldr q3, [x6, #1136]
-	WORD $0x3dc118c0 // ldr q0, [x6, #1120]
+	WORD $0x3dc120c4 // ldr q4, [x6, #1152]
+	WORD $0x3dc120c3 // ldr q3, [x6, #1152]
+	WORD $0x3dc11cc0 // ldr q0, [x6, #1136]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc124c2 // ldr q2, [x6, #1168]
-	WORD $0x3dc124c1 // ldr q1, [x6, #1168]
-	WORD $0x3dc120c0 // ldr q0, [x6, #1152]
+	WORD $0x3dc128c2 // ldr q2, [x6, #1184]
+	WORD $0x3dc128c1 // ldr q1, [x6, #1184]
+	WORD $0x3dc124c0 // ldr q0, [x6, #1168]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
-	WORD $0x3dc12cc4 // ldr q4, [x6, #1200]
-	WORD $0x3dc12cc3 // ldr q3, [x6, #1200]
-	WORD $0x3dc128c0 // ldr q0, [x6, #1184]
+	WORD $0x3dc130c4 // ldr q4, [x6, #1216]
+	WORD $0x3dc130c3 // ldr q3, [x6, #1216]
+	WORD $0x3dc12cc0 // ldr q0, [x6, #1200]
 	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
 	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
 	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
-	WORD $0x3dc134c2 // ldr q2, [x6, #1232]
-	WORD $0x3dc134c1 // ldr q1, [x6, #1232]
-	WORD $0x3dc130c0 // ldr q0, [x6, #1216]
+	WORD $0x3dc138c2 // ldr q2, [x6, #1248]
+	WORD $0x3dc138c1 // ldr q1, [x6, #1248]
+	WORD $0x3dc134c0 // ldr q0, [x6, #1232]
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
 	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
 	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
@@ -59782,7 +61184,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
 	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
-	WORD $0x3dc1a8c4 // ldr q4, [x6, #1696]
+	WORD $0x3dc1b8c4 // ldr q4, [x6, #1760]
 	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
 	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -59807,16 +61209,16 @@ loop:
 TEXT ·rowSoftmaxFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R1
-	MOVD 408(R1), R12
+	MOVD 456(R1), R12
 	MOVD 0(R1), R11
 	MOVD 96(R1), R10
 	MOVD 120(R1), R9
 	MOVD 72(R1), R8
-	MOVD 336(R1), R7
+	MOVD 384(R1), R7
 	MOVD 264(R1), R0
 	MOVD 288(R1), R6
 	MOVD 48(R1), R5
-	MOVD 384(R1), R4
+	MOVD 432(R1), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -59824,7 +61226,7 @@ loop:
 	ADD R2<<3, R10, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
+	WORD $0x3dc0e5a4 // ldr q4, [x13, #912]
 	WORD $0x6ee4e569 // fcmgt v9.2d, v11.2d, v4.2d
 	WORD $0x6ee4e548 // fcmgt v8.2d, v10.2d, v4.2d
 	ADD R2<<3, R9, R0
@@ -59892,7 +61294,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc21 // fmul v1.2d, v1.2d, v7.2d
 	WORD $0x6e66dc02 // fmul v2.2d, v0.2d, v6.2d
-	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
+	WORD $0x3dc0fda0 // ldr q0, [x13, #1008]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R2<<3, R6, R0
@@ -59911,16 +61313,16 @@ noGradient:
 TEXT ·rowSoftmaxFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R12
+	MOVD 456(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 336(R0), R7
+	MOVD 384(R0), R7
 	MOVD 264(R0), R6
 	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -59928,7 +61330,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
+	WORD $0x3dc0e5a4 // ldr q4, [x13, #912]
 	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
 	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
 	ADD R1<<3, R9, R0
@@ -60026,7 +61428,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc27 // fmul v7.2d, v1.2d, v7.2d
 	WORD $0x6e66dc06 // fmul v6.2d, v0.2d, v6.2d
-	WORD $0x3dc1a1a2 // ldr q2, [x13, #1664]
+	WORD $0x3dc1a5a2 // ldr q2, [x13, #1680]
 	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
 	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60044,7 +61446,7 @@ noElements:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
 	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
-	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
+	WORD $0x3dc0fda0 // ldr q0, [x13, #1008]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R5, R0
@@ -60063,16 +61465,16 @@ noGradient:
 TEXT ·rowSoftmaxFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R13
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R12
+	MOVD 456(R0), R12
 	MOVD 0(R0), R11
 	MOVD 96(R0), R10
 	MOVD 120(R0), R9
 	MOVD 72(R0), R8
-	MOVD 336(R0), R7
+	MOVD 384(R0), R7
 	MOVD 264(R0), R6
 	MOVD 288(R0), R5
 	MOVD 48(R0), R4
-	MOVD 384(R0), R3
+	MOVD 432(R0), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60080,7 +61482,7 @@ loop:
 	ADD R1<<3, R10, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0e1a4 // ldr q4, [x13, #896]
+	WORD $0x3dc0e5a4 // ldr q4, [x13, #912]
 	WORD $0x6ee4e62f // fcmgt v15.2d, v17.2d, v4.2d
 	WORD $0x6ee4e60e // fcmgt v14.2d, v16.2d, v4.2d
 	ADD R1<<3, R9, R0
@@ -60178,7 +61580,7 @@ noElements:
 	WORD $0x6e62dc00 // fmul v0.2d, v0.2d, v2.2d
 	WORD $0x6e67dc27 // fmul v7.2d, v1.2d, v7.2d
 	WORD $0x6e66dc06 // fmul v6.2d, v0.2d, v6.2d
-	WORD $0x3dc1a1a2 // ldr q2, [x13, #1664]
+	WORD $0x3dc1a5a2 // ldr q2, [x13, #1680]
 	WORD $0x6ee2e560 // fcmgt v0.2d, v11.2d, v2.2d
 	WORD $0x6e621d60 // bsl v0.16b, v11.16b, v2.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60196,7 +61598,7 @@ noElements:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x6e61dce1 // fmul v1.2d, v7.2d, v1.2d
 	WORD $0x6e60dcc2 // fmul v2.2d, v6.2d, v0.2d
-	WORD $0x3dc0f9a0 // ldr q0, [x13, #992]
+	WORD $0x3dc0fda0 // ldr q0, [x13, #1008]
 	WORD $0x6e201c21 // eor v1.16b, v1.16b, v0.16b
 	WORD $0x6e201c40 // eor v0.16b, v2.16b, v0.16b
 	ADD R1<<3, R5, R0
@@ -60214,7 +61616,7 @@ noGradient:
 // func rowAfter64NEON(args *byte, n int)
 TEXT ·rowAfter64NEON(SB), NOSPLIT, $0-16
 	MOVD args+0(FP), R0
-	MOVD 336(R0), R5
+	MOVD 384(R0), R5
 	MOVD 288(R0), R4
 	MOVD 312(R0), R3
 	MOVD $0, R2
@@ -60253,13 +61655,13 @@ loop:
 TEXT ·rowPullback64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R11
-	MOVD 408(R11), R10
+	MOVD 456(R11), R10
 	MOVD 264(R11), R9
 	MOVD 288(R11), R8
 	MOVD 312(R11), R7
 	MOVD 24(R11), R6
-	MOVD 336(R11), R5
-	MOVD 384(R11), R4
+	MOVD 384(R11), R5
+	MOVD 432(R11), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -60307,7 +61709,7 @@ loop:
 	WORD $0x3dcc0420 // ldr q0, [x1, #12304]
 	WORD $0x6e61dc64 // fmul v4.2d, v3.2d, v1.2d
 	WORD $0x6e60dc43 // fmul v3.2d, v2.2d, v0.2d
-	WORD $0x3dc0e182 // ldr q2, [x12, #896]
+	WORD $0x3dc0e582 // ldr q2, [x12, #912]
 	ADD R3<<0, R4, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60315,7 +61717,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 464(R11), R0
+	MOVBU 512(R11), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R2<<3, R6, R0
@@ -60344,7 +61746,7 @@ TEXT ·rowDifference64NEON(SB), NOSPLIT, $0-16
 	MOVD 0(R0), R7
 	MOVD 144(R0), R6
 	MOVD 96(R0), R5
-	MOVD 336(R0), R4
+	MOVD 384(R0), R4
 	MOVD $0, R3
 
 loop:
@@ -60355,7 +61757,7 @@ loop:
 	ADD R3<<3, R5, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	WORD $0x3dc0e100 // ldr q0, [x8, #896]
+	WORD $0x3dc0e500 // ldr q0, [x8, #912]
 	WORD $0x6ee0e445 // fcmgt v5.2d, v2.2d, v0.2d
 	WORD $0x6ee0e424 // fcmgt v4.2d, v1.2d, v0.2d
 	WORD $0x3dc00041 // ldr q1, [x2]
@@ -60382,9 +61784,9 @@ TEXT ·rowPairClass64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
 	MOVD 120(R0), R4
-	MOVD 432(R0), R3
-	WORD $0x3dc0e0a6 // ldr q6, [x5, #896]
-	WORD $0x3dc1a4a5 // ldr q5, [x5, #1680]
+	MOVD 480(R0), R3
+	WORD $0x3dc0e4a6 // ldr q6, [x5, #912]
+	WORD $0x3dc1a8a5 // ldr q5, [x5, #1696]
 	MOVD $0, R2
 
 loop:
@@ -60445,15 +61847,15 @@ loop:
 TEXT ·rowPairPower64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R5
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R4
-	MOVD 336(R0), R3
+	MOVD 456(R0), R4
+	MOVD 384(R0), R3
 	MOVD $0, R2
 
 loop:
 	ADD R2<<3, R3, R1
 	WORD $0x3dcc0032 // ldr q18, [x1, #12288]
 	WORD $0x3dcc042a // ldr q10, [x1, #12304]
-	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
+	WORD $0x3dc0e4a1 // ldr q1, [x5, #912]
 	WORD $0x6ef2e420 // fcmgt v0.2d, v1.2d, v18.2d
 	WORD $0x6e721c20 // bsl v0.16b, v1.16b, v18.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -60464,57 +61866,57 @@ loop:
 	WORD $0x3dc80420 // ldr q0, [x1, #8208]
 	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
 	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
-	ADD $160, R4, R0
+	ADD $176, R4, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
+	WORD $0x3dc100a0 // ldr q0, [x5, #1024]
 	WORD $0x4e62f414 // fmax v20.2d, v0.2d, v2.2d
 	WORD $0x4e61f40b // fmax v11.2d, v0.2d, v1.2d
-	WORD $0x3dc104a1 // ldr q1, [x5, #1040]
-	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
-	WORD $0x3dc100a6 // ldr q6, [x5, #1024]
+	WORD $0x3dc108a1 // ldr q1, [x5, #1056]
+	WORD $0x3dc108a0 // ldr q0, [x5, #1056]
+	WORD $0x3dc104a6 // ldr q6, [x5, #1040]
 	WORD $0x4e66ce81 // fmla v1.2d, v20.2d, v6.2d
 	WORD $0x4e66cd60 // fmla v0.2d, v11.2d, v6.2d
 	WORD $0x4e618829 // frintn v9.2d, v1.2d
 	WORD $0x4e618813 // frintn v19.2d, v0.2d
-	WORD $0x3dc108a5 // ldr q5, [x5, #1056]
+	WORD $0x3dc10ca5 // ldr q5, [x5, #1072]
 	WORD $0x4ee5cd34 // fmls v20.2d, v9.2d, v5.2d
 	WORD $0x4ee5ce6b // fmls v11.2d, v19.2d, v5.2d
-	WORD $0x3dc10ca4 // ldr q4, [x5, #1072]
+	WORD $0x3dc110a4 // ldr q4, [x5, #1088]
 	WORD $0x4ee4cd34 // fmls v20.2d, v9.2d, v4.2d
 	WORD $0x4ee4ce6b // fmls v11.2d, v19.2d, v4.2d
 	WORD $0x6e74de88 // fmul v8.2d, v20.2d, v20.2d
 	WORD $0x6e6bdd67 // fmul v7.2d, v11.2d, v11.2d
-	WORD $0x3dc114a1 // ldr q1, [x5, #1104]
-	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
-	WORD $0x3dc110b1 // ldr q17, [x5, #1088]
+	WORD $0x3dc118a1 // ldr q1, [x5, #1120]
+	WORD $0x3dc118a0 // ldr q0, [x5, #1120]
+	WORD $0x3dc114b1 // ldr q17, [x5, #1104]
 	WORD $0x4e71ce81 // fmla v1.2d, v20.2d, v17.2d
 	WORD $0x4e71cd60 // fmla v0.2d, v11.2d, v17.2d
-	WORD $0x3dc11ca3 // ldr q3, [x5, #1136]
-	WORD $0x3dc11ca2 // ldr q2, [x5, #1136]
-	WORD $0x3dc118b0 // ldr q16, [x5, #1120]
+	WORD $0x3dc120a3 // ldr q3, [x5, #1152]
+	WORD $0x3dc120a2 // ldr q2, [x5, #1152]
+	WORD $0x3dc11cb0 // ldr q16, [x5, #1136]
 	WORD $0x4e70ce83 // fmla v3.2d, v20.2d, v16.2d
 	WORD $0x4e70cd62 // fmla v2.2d, v11.2d, v16.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
 	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
-	WORD $0x3dc124a1 // ldr q1, [x5, #1168]
-	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
-	WORD $0x3dc120af // ldr q15, [x5, #1152]
+	WORD $0x3dc128a1 // ldr q1, [x5, #1184]
+	WORD $0x3dc128a0 // ldr q0, [x5, #1184]
+	WORD $0x3dc124af // ldr q15, [x5, #1168]
 	WORD $0x4e6fce81 // fmla v1.2d, v20.2d, v15.2d
 	WORD $0x4e6fcd60 // fmla v0.2d, v11.2d, v15.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
 	WORD $0x4e67cc40 // fmla v0.2d, v2.2d, v7.2d
-	WORD $0x3dc12ca3 // ldr q3, [x5, #1200]
-	WORD $0x3dc12ca2 // ldr q2, [x5, #1200]
-	WORD $0x3dc128ae // ldr q14, [x5, #1184]
+	WORD $0x3dc130a3 // ldr q3, [x5, #1216]
+	WORD $0x3dc130a2 // ldr q2, [x5, #1216]
+	WORD $0x3dc12cae // ldr q14, [x5, #1200]
 	WORD $0x4e6ece83 // fmla v3.2d, v20.2d, v14.2d
 	WORD $0x4e6ecd62 // fmla v2.2d, v11.2d, v14.2d
 	WORD $0x4e68cc23 // fmla v3.2d, v1.2d, v8.2d
 	WORD $0x4e67cc02 // fmla v2.2d, v0.2d, v7.2d
-	WORD $0x3dc134a1 // ldr q1, [x5, #1232]
-	WORD $0x3dc134a0 // ldr q0, [x5, #1232]
-	WORD $0x3dc130ad // ldr q13, [x5, #1216]
+	WORD $0x3dc138a1 // ldr q1, [x5, #1248]
+	WORD $0x3dc138a0 // ldr q0, [x5, #1248]
+	WORD $0x3dc134ad // ldr q13, [x5, #1232]
 	WORD $0x4e6dce81 // fmla v1.2d, v20.2d, v13.2d
 	WORD $0x4e6dcd60 // fmla v0.2d, v11.2d, v13.2d
 	WORD $0x4e68cc61 // fmla v1.2d, v3.2d, v8.2d
@@ -60531,7 +61933,7 @@ loop:
 	WORD $0x4e619800 // frintm v0.2d, v0.2d
 	WORD $0x4ee1d529 // fsub v9.2d, v9.2d, v1.2d
 	WORD $0x4ee0d667 // fsub v7.2d, v19.2d, v0.2d
-	WORD $0x3dc1a8a8 // ldr q8, [x5, #1696]
+	WORD $0x3dc1b8a8 // ldr q8, [x5, #1760]
 	WORD $0x4e68d421 // fadd v1.2d, v1.2d, v8.2d
 	WORD $0x4e68d400 // fadd v0.2d, v0.2d, v8.2d
 	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
@@ -60546,10 +61948,10 @@ loop:
 	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
 	WORD $0x3d980021 // str q1, [x1, #24576]
 	WORD $0x3d980420 // str q0, [x1, #24592]
-	WORD $0x3dc0f8a0 // ldr q0, [x5, #992]
+	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
 	WORD $0x6e201e42 // eor v2.16b, v18.16b, v0.16b
 	WORD $0x6e201d43 // eor v3.16b, v10.16b, v0.16b
-	WORD $0x3dc0e0a1 // ldr q1, [x5, #896]
+	WORD $0x3dc0e4a1 // ldr q1, [x5, #912]
 	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
 	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
@@ -60564,11 +61966,11 @@ loop:
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
 	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
-	WORD $0x3dc0fca0 // ldr q0, [x5, #1008]
+	WORD $0x3dc100a0 // ldr q0, [x5, #1024]
 	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
 	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
-	WORD $0x3dc104a1 // ldr q1, [x5, #1040]
-	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
+	WORD $0x3dc108a1 // ldr q1, [x5, #1056]
+	WORD $0x3dc108a0 // ldr q0, [x5, #1056]
 	WORD $0x4e66cd41 // fmla v1.2d, v10.2d, v6.2d
 	WORD $0x4e66cd20 // fmla v0.2d, v9.2d, v6.2d
 	WORD $0x4e618827 // frintn v7.2d, v1.2d
@@ -60579,30 +61981,30 @@ loop:
 	WORD $0x4ee4ccc9 // fmls v9.2d, v6.2d, v4.2d
 	WORD $0x6e6add45 // fmul v5.2d, v10.2d, v10.2d
 	WORD $0x6e69dd24 // fmul v4.2d, v9.2d, v9.2d
-	WORD $0x3dc114a1 // ldr q1, [x5, #1104]
-	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
+	WORD $0x3dc118a1 // ldr q1, [x5, #1120]
+	WORD $0x3dc118a0 // ldr q0, [x5, #1120]
 	WORD $0x4e71cd41 // fmla v1.2d, v10.2d, v17.2d
 	WORD $0x4e71cd20 // fmla v0.2d, v9.2d, v17.2d
-	WORD $0x3dc11ca3 // ldr q3, [x5, #1136]
-	WORD $0x3dc11ca2 // ldr q2, [x5, #1136]
+	WORD $0x3dc120a3 // ldr q3, [x5, #1152]
+	WORD $0x3dc120a2 // ldr q2, [x5, #1152]
 	WORD $0x4e70cd43 // fmla v3.2d, v10.2d, v16.2d
 	WORD $0x4e70cd22 // fmla v2.2d, v9.2d, v16.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
 	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
-	WORD $0x3dc124a1 // ldr q1, [x5, #1168]
-	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
+	WORD $0x3dc128a1 // ldr q1, [x5, #1184]
+	WORD $0x3dc128a0 // ldr q0, [x5, #1184]
 	WORD $0x4e6fcd41 // fmla v1.2d, v10.2d, v15.2d
 	WORD $0x4e6fcd20 // fmla v0.2d, v9.2d, v15.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
-	WORD $0x3dc12ca3 // ldr q3, [x5, #1200]
-	WORD $0x3dc12ca2 // ldr q2, [x5, #1200]
+	WORD $0x3dc130a3 // ldr q3, [x5, #1216]
+	WORD $0x3dc130a2 // ldr q2, [x5, #1216]
 	WORD $0x4e6ecd43 // fmla v3.2d, v10.2d, v14.2d
 	WORD $0x4e6ecd22 // fmla v2.2d, v9.2d, v14.2d
 	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
 	WORD $0x4e64cc02 // fmla v2.2d, v0.2d, v4.2d
-	WORD $0x3dc134a1 // ldr q1, [x5, #1232]
-	WORD $0x3dc134a0 // ldr q0, [x5, #1232]
+	WORD $0x3dc138a1 // ldr q1, [x5, #1248]
+	WORD $0x3dc138a0 // ldr q0, [x5, #1248]
 	WORD $0x4e6dcd41 // fmla v1.2d, v10.2d, v13.2d
 	WORD $0x4e6dcd20 // fmla v0.2d, v9.2d, v13.2d
 	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
@@ -60641,17 +62043,17 @@ loop:
 TEXT ·rowPairFocalZero64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 408(R14), R13
+	MOVD 456(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 336(R14), R10
+	MOVD 384(R14), R10
 	MOVD 72(R14), R9
 	MOVD 240(R14), R8
 	MOVD 24(R14), R7
 	MOVD 192(R14), R6
 	MOVD 48(R14), R5
 	MOVD 216(R14), R4
-	MOVD 384(R14), R3
+	MOVD 432(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60659,7 +62061,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00404 // ldr q4, [x0, #16]
-	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
+	WORD $0x3dc0e5e3 // ldr q3, [x15, #912]
 	WORD $0x6ee3e4ae // fcmgt v14.2d, v5.2d, v3.2d
 	WORD $0x6ee3e48d // fcmgt v13.2d, v4.2d, v3.2d
 	ADD R1<<3, R10, R0
@@ -60681,16 +62083,16 @@ loop:
 	WORD $0x6e611cc8 // bsl v8.16b, v6.16b, v1.16b
 	WORD $0x4f4106a7 // sshr v7.2d, v21.2d, #63
 	WORD $0x6e601c47 // bsl v7.16b, v2.16b, v0.16b
-	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
+	WORD $0x3dc0fde0 // ldr q0, [x15, #1008]
 	WORD $0x6e201ed2 // eor v18.16b, v22.16b, v0.16b
 	WORD $0x6e201eac // eor v12.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $192, R13, R0
+	ADD $208, R13, R0
 	WORD $0x4d40cc0a // ld1r {v10.2d}, [x0]
 	WORD $0x4d40cc09 // ld1r {v9.2d}, [x0]
-	ADD $184, R13, R0
+	ADD $200, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4a // fmla v10.2d, v2.2d, v0.2d
 	WORD $0x4e60cc29 // fmla v9.2d, v1.2d, v0.2d
@@ -60698,7 +62100,7 @@ loop:
 	WORD $0x6e20580b // mvn v11.16b, v0.16b
 	WORD $0x4e63e520 // fcmeq v0.2d, v9.2d, v3.2d
 	WORD $0x6e205806 // mvn v6.16b, v0.16b
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	WORD $0x6ef2e440 // fcmgt v0.2d, v2.2d, v18.2d
 	WORD $0x6e721c40 // bsl v0.16b, v2.16b, v18.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60721,7 +62123,7 @@ loop:
 	WORD $0x6e205806 // mvn v6.16b, v0.16b
 	WORD $0x4e63e640 // fcmeq v0.2d, v18.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60744,7 +62146,7 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $176, R13, R0
+	ADD $192, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dca5 // fmul v5.2d, v5.2d, v0.2d
 	WORD $0x6e60dc84 // fmul v4.2d, v4.2d, v0.2d
@@ -60796,7 +62198,7 @@ noElements0:
 	WORD $0x6e67dc00 // fmul v0.2d, v0.2d, v7.2d
 	WORD $0x4ee1d465 // fsub v5.2d, v3.2d, v1.2d
 	WORD $0x4ee0d444 // fsub v4.2d, v2.2d, v0.2d
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -60804,10 +62206,10 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
+	WORD $0x3dc0fde0 // ldr q0, [x15, #1008]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -60822,7 +62224,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -60850,17 +62252,17 @@ noGradient:
 TEXT ·rowPairFocalTwo64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 408(R14), R13
+	MOVD 456(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 336(R14), R10
+	MOVD 384(R14), R10
 	MOVD 72(R14), R9
 	MOVD 240(R14), R8
 	MOVD 24(R14), R7
 	MOVD 192(R14), R6
 	MOVD 48(R14), R5
 	MOVD 216(R14), R4
-	MOVD 384(R14), R3
+	MOVD 432(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -60868,7 +62270,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
+	WORD $0x3dc0e5e3 // ldr q3, [x15, #912]
 	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
 	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
 	ADD R1<<3, R10, R0
@@ -60890,16 +62292,16 @@ loop:
 	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
 	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
 	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
-	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
+	WORD $0x3dc0fde0 // ldr q0, [x15, #1008]
 	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
 	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $192, R13, R0
+	ADD $208, R13, R0
 	WORD $0x4d40cc0f // ld1r {v15.2d}, [x0]
 	WORD $0x4d40cc0e // ld1r {v14.2d}, [x0]
-	ADD $184, R13, R0
+	ADD $200, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4f // fmla v15.2d, v2.2d, v0.2d
 	WORD $0x4e60cc2e // fmla v14.2d, v1.2d, v0.2d
@@ -60907,7 +62309,7 @@ loop:
 	WORD $0x6e205805 // mvn v5.16b, v0.16b
 	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
 	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60934,7 +62336,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -60961,7 +62363,7 @@ loop:
 	WORD $0x4e70cc40 // fmla v0.2d, v2.2d, v16.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $176, R13, R0
+	ADD $192, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60de31 // fmul v17.2d, v17.2d, v0.2d
 	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
@@ -61017,7 +62419,7 @@ noElements0:
 	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
 	WORD $0x6e6fdc25 // fmul v5.2d, v1.2d, v15.2d
 	WORD $0x6e6edc04 // fmul v4.2d, v0.2d, v14.2d
-	ADD $152, R13, R0
+	ADD $168, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dda3 // fmul v3.2d, v13.2d, v0.2d
 	WORD $0x6e60dd82 // fmul v2.2d, v12.2d, v0.2d
@@ -61029,7 +62431,7 @@ noElements0:
 	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
 	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61037,10 +62439,10 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
+	WORD $0x3dc0fde0 // ldr q0, [x15, #1008]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -61055,7 +62457,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -61083,17 +62485,17 @@ noGradient:
 TEXT ·rowPairFocal64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R15
 	MOVD args+0(FP), R14
-	MOVD 408(R14), R13
+	MOVD 456(R14), R13
 	MOVD 120(R14), R12
 	MOVD 96(R14), R11
-	MOVD 336(R14), R10
+	MOVD 384(R14), R10
 	MOVD 72(R14), R9
 	MOVD 240(R14), R8
 	MOVD 24(R14), R7
 	MOVD 192(R14), R6
 	MOVD 48(R14), R5
 	MOVD 216(R14), R4
-	MOVD 384(R14), R3
+	MOVD 432(R14), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61101,7 +62503,7 @@ loop:
 	ADD R1<<3, R11, R0
 	WORD $0x3dc00011 // ldr q17, [x0]
 	WORD $0x3dc00410 // ldr q16, [x0, #16]
-	WORD $0x3dc0e1e3 // ldr q3, [x15, #896]
+	WORD $0x3dc0e5e3 // ldr q3, [x15, #912]
 	WORD $0x6ee3e633 // fcmgt v19.2d, v17.2d, v3.2d
 	WORD $0x6ee3e612 // fcmgt v18.2d, v16.2d, v3.2d
 	ADD R1<<3, R10, R20
@@ -61123,16 +62525,16 @@ loop:
 	WORD $0x6e611c8b // bsl v11.16b, v4.16b, v1.16b
 	WORD $0x4f4106aa // sshr v10.2d, v21.2d, #63
 	WORD $0x6e601c4a // bsl v10.16b, v2.16b, v0.16b
-	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
+	WORD $0x3dc0fde0 // ldr q0, [x15, #1008]
 	WORD $0x6e201ec9 // eor v9.16b, v22.16b, v0.16b
 	WORD $0x6e201ea8 // eor v8.16b, v21.16b, v0.16b
 	ADD R1<<3, R12, R19
 	WORD $0x3dc40262 // ldr q2, [x19, #4096]
 	WORD $0x3dc40661 // ldr q1, [x19, #4112]
-	ADD $192, R13, R0
+	ADD $208, R13, R0
 	WORD $0x4d40cc0f // ld1r {v15.2d}, [x0]
 	WORD $0x4d40cc0e // ld1r {v14.2d}, [x0]
-	ADD $184, R13, R0
+	ADD $200, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc4f // fmla v15.2d, v2.2d, v0.2d
 	WORD $0x4e60cc2e // fmla v14.2d, v1.2d, v0.2d
@@ -61140,7 +62542,7 @@ loop:
 	WORD $0x6e205805 // mvn v5.16b, v0.16b
 	WORD $0x4e63e5c0 // fcmeq v0.2d, v14.2d, v3.2d
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	WORD $0x6ee9e440 // fcmgt v0.2d, v2.2d, v9.2d
 	WORD $0x6e691c40 // bsl v0.16b, v2.16b, v9.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -61167,7 +62569,7 @@ loop:
 	WORD $0x6e205804 // mvn v4.16b, v0.16b
 	WORD $0x4e63e680 // fcmeq v0.2d, v20.2d, v3.2d
 	WORD $0x6e205803 // mvn v3.16b, v0.16b
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	WORD $0x6ef6e440 // fcmgt v0.2d, v2.2d, v22.2d
 	WORD $0x6e761c40 // bsl v0.16b, v2.16b, v22.16b
 	WORD $0x4ea01c01 // mov v1.16b, v0.16b
@@ -61194,7 +62596,7 @@ loop:
 	WORD $0x4e70cc40 // fmla v0.2d, v2.2d, v16.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	ADD $176, R13, R0
+	ADD $192, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60de31 // fmul v17.2d, v17.2d, v0.2d
 	WORD $0x6e60de10 // fmul v16.2d, v16.2d, v0.2d
@@ -61250,7 +62652,7 @@ noElements0:
 	WORD $0x6e70dc00 // fmul v0.2d, v0.2d, v16.2d
 	WORD $0x6e6fdc25 // fmul v5.2d, v1.2d, v15.2d
 	WORD $0x6e6edc04 // fmul v4.2d, v0.2d, v14.2d
-	ADD $152, R13, R0
+	ADD $168, R13, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x6e60dda3 // fmul v3.2d, v13.2d, v0.2d
 	WORD $0x6e60dd82 // fmul v2.2d, v12.2d, v0.2d
@@ -61262,7 +62664,7 @@ noElements0:
 	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
 	WORD $0x4ee1d4e5 // fsub v5.2d, v7.2d, v1.2d
 	WORD $0x4ee0d4c4 // fsub v4.2d, v6.2d, v0.2d
-	WORD $0x3dc0e1e2 // ldr q2, [x15, #896]
+	WORD $0x3dc0e5e2 // ldr q2, [x15, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61270,10 +62672,10 @@ noElements0:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f9e0 // ldr q0, [x15, #992]
+	WORD $0x3dc0fde0 // ldr q0, [x15, #1008]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R7, R0
@@ -61288,7 +62690,7 @@ store1:
 	ADD R1<<3, R7, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 464(R14), R0
+	MOVBU 512(R14), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R6, R0
@@ -61316,11 +62718,11 @@ noGradient:
 TEXT ·rowPairSums64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R9
+	MOVD 456(R0), R9
 	MOVD 120(R0), R8
 	MOVD 96(R0), R7
-	MOVD 336(R0), R6
-	MOVD 384(R0), R5
+	MOVD 384(R0), R6
+	MOVD 432(R0), R5
 	MOVD $0, R4
 	MOVD $0, R3
 
@@ -61328,7 +62730,7 @@ loop:
 	ADD R3<<3, R7, R0
 	WORD $0x3dc00009 // ldr q9, [x0]
 	WORD $0x3dc00408 // ldr q8, [x0, #16]
-	WORD $0x3dc0e141 // ldr q1, [x10, #896]
+	WORD $0x3dc0e541 // ldr q1, [x10, #912]
 	WORD $0x6ee1e520 // fcmgt v0.2d, v9.2d, v1.2d
 	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
 	ADD R3<<3, R6, R0
@@ -61399,10 +62801,10 @@ loop:
 	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
 	WORD $0x3d807021 // str q1, [x1, #448]
 	WORD $0x3d807420 // str q0, [x1, #464]
-	ADD $240, R9, R0
+	ADD $256, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $232, R9, R0
+	ADD $248, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd63 // fmla v3.2d, v11.2d, v0.2d
 	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
@@ -61414,10 +62816,10 @@ loop:
 	WORD $0x3d808420 // str q0, [x1, #528]
 	WORD $0x6e69dce5 // fmul v5.2d, v7.2d, v9.2d
 	WORD $0x6e68dcc4 // fmul v4.2d, v6.2d, v8.2d
-	ADD $240, R9, R0
+	ADD $256, R9, R0
 	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
 	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
-	ADD $232, R9, R0
+	ADD $248, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cce3 // fmla v3.2d, v7.2d, v0.2d
 	WORD $0x4e60ccc2 // fmla v2.2d, v6.2d, v0.2d
@@ -61438,13 +62840,13 @@ loop:
 TEXT ·rowPairGrad64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 408(R10), R9
+	MOVD 456(R10), R9
 	MOVD 120(R10), R8
 	MOVD 96(R10), R7
-	MOVD 336(R10), R6
+	MOVD 384(R10), R6
 	MOVD 24(R10), R5
 	MOVD 192(R10), R4
-	MOVD 384(R10), R3
+	MOVD 432(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61452,7 +62854,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc0000c // ldr q12, [x0]
 	WORD $0x3dc0040b // ldr q11, [x0, #16]
-	WORD $0x3dc0e161 // ldr q1, [x11, #896]
+	WORD $0x3dc0e561 // ldr q1, [x11, #912]
 	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
 	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
 	ADD R1<<3, R6, R0
@@ -61477,14 +62879,14 @@ loop:
 	ADD R1<<3, R8, R12
 	WORD $0x3dc40182 // ldr q2, [x12, #4096]
 	WORD $0x3dc40581 // ldr q1, [x12, #4112]
-	ADD $216, R9, R0
+	ADD $232, R9, R0
 	WORD $0x4d40cc06 // ld1r {v6.2d}, [x0]
 	WORD $0x4d40cc05 // ld1r {v5.2d}, [x0]
-	ADD $208, R9, R0
+	ADD $224, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cc46 // fmla v6.2d, v2.2d, v0.2d
 	WORD $0x4e60cc25 // fmla v5.2d, v1.2d, v0.2d
-	ADD $224, R9, R0
+	ADD $240, R9, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
 	WORD $0x4e60cd46 // fmla v6.2d, v10.2d, v0.2d
 	WORD $0x4e60cd25 // fmla v5.2d, v9.2d, v0.2d
@@ -61509,7 +62911,7 @@ loop:
 	WORD $0x6e67dd20 // fmul v0.2d, v9.2d, v7.2d
 	WORD $0x6e61dc65 // fmul v5.2d, v3.2d, v1.2d
 	WORD $0x6e60dc44 // fmul v4.2d, v2.2d, v0.2d
-	WORD $0x3dc0e162 // ldr q2, [x11, #896]
+	WORD $0x3dc0e562 // ldr q2, [x11, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61517,10 +62919,10 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0f960 // ldr q0, [x11, #992]
+	WORD $0x3dc0fd60 // ldr q0, [x11, #1008]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVBU 464(R10), R0
+	MOVBU 512(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -61535,7 +62937,7 @@ store1:
 	ADD R1<<3, R5, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVBU 464(R10), R0
+	MOVBU 512(R10), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R1<<3, R4, R0
@@ -61561,11 +62963,11 @@ store2:
 TEXT ·rowSumsNone64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R9
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R8
+	MOVD 456(R0), R8
 	MOVD 96(R0), R7
 	MOVD 120(R0), R6
 	MOVD 0(R0), R5
-	MOVD 384(R0), R4
+	MOVD 432(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61573,7 +62975,7 @@ loop:
 	ADD R2<<3, R7, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0e120 // ldr q0, [x9, #896]
+	WORD $0x3dc0e520 // ldr q0, [x9, #912]
 	WORD $0x6ee0e563 // fcmgt v3.2d, v11.2d, v0.2d
 	WORD $0x6ee0e542 // fcmgt v2.2d, v10.2d, v0.2d
 	ADD R2<<3, R5, R0
@@ -61632,12 +63034,12 @@ loop:
 TEXT ·rowSumsSigmoid64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R9
+	MOVD 456(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
 	MOVD 0(R0), R6
-	MOVD 336(R0), R5
-	MOVD 384(R0), R4
+	MOVD 384(R0), R5
+	MOVD 432(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61645,7 +63047,7 @@ loop:
 	ADD R2<<3, R8, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0e140 // ldr q0, [x10, #896]
+	WORD $0x3dc0e540 // ldr q0, [x10, #912]
 	WORD $0x6ee0e567 // fcmgt v7.2d, v11.2d, v0.2d
 	WORD $0x6ee0e546 // fcmgt v6.2d, v10.2d, v0.2d
 	ADD R2<<3, R5, R0
@@ -61718,12 +63120,12 @@ loop:
 TEXT ·rowSumsSoftmax64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R0
-	MOVD 408(R0), R9
+	MOVD 456(R0), R9
 	MOVD 96(R0), R8
 	MOVD 120(R0), R7
 	MOVD 264(R0), R6
-	MOVD 336(R0), R5
-	MOVD 384(R0), R4
+	MOVD 384(R0), R5
+	MOVD 432(R0), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
@@ -61731,7 +63133,7 @@ loop:
 	ADD R2<<3, R8, R0
 	WORD $0x3dc0000b // ldr q11, [x0]
 	WORD $0x3dc0040a // ldr q10, [x0, #16]
-	WORD $0x3dc0e141 // ldr q1, [x10, #896]
+	WORD $0x3dc0e541 // ldr q1, [x10, #912]
 	WORD $0x6ee1e560 // fcmgt v0.2d, v11.2d, v1.2d
 	WORD $0x6ee1e540 // fcmgt v0.2d, v10.2d, v1.2d
 	ADD R2<<3, R6, R0
@@ -61793,12 +63195,12 @@ loop:
 TEXT ·rowGradNone64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 408(R9), R8
+	MOVD 456(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
 	MOVD 24(R9), R5
 	MOVD 0(R9), R4
-	MOVD 384(R9), R3
+	MOVD 432(R9), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61806,7 +63208,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
-	WORD $0x3dc0e140 // ldr q0, [x10, #896]
+	WORD $0x3dc0e540 // ldr q0, [x10, #912]
 	WORD $0x6ee0e503 // fcmgt v3.2d, v8.2d, v0.2d
 	WORD $0x6ee0e4e2 // fcmgt v2.2d, v7.2d, v0.2d
 	ADD R1<<3, R4, R0
@@ -61830,7 +63232,7 @@ loop:
 	WORD $0x4e60cca1 // fmla v1.2d, v5.2d, v0.2d
 	WORD $0x6e68dc44 // fmul v4.2d, v2.2d, v8.2d
 	WORD $0x6e67dc23 // fmul v3.2d, v1.2d, v7.2d
-	WORD $0x3dc0e142 // ldr q2, [x10, #896]
+	WORD $0x3dc0e542 // ldr q2, [x10, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61838,7 +63240,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 464(R9), R0
+	MOVBU 512(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -61864,13 +63266,13 @@ store1:
 TEXT ·rowGradSigmoid64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R11
 	MOVD args+0(FP), R10
-	MOVD 408(R10), R9
+	MOVD 456(R10), R9
 	MOVD 96(R10), R8
 	MOVD 120(R10), R7
 	MOVD 24(R10), R6
 	MOVD 0(R10), R5
-	MOVD 336(R10), R4
-	MOVD 384(R10), R3
+	MOVD 384(R10), R4
+	MOVD 432(R10), R3
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61878,7 +63280,7 @@ loop:
 	ADD R1<<3, R8, R0
 	WORD $0x3dc0000a // ldr q10, [x0]
 	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0e160 // ldr q0, [x11, #896]
+	WORD $0x3dc0e560 // ldr q0, [x11, #912]
 	WORD $0x6ee0e547 // fcmgt v7.2d, v10.2d, v0.2d
 	WORD $0x6ee0e526 // fcmgt v6.2d, v9.2d, v0.2d
 	ADD R1<<3, R4, R0
@@ -61918,7 +63320,7 @@ loop:
 	WORD $0x6e69dc40 // fmul v0.2d, v2.2d, v9.2d
 	WORD $0x6e66dc24 // fmul v4.2d, v1.2d, v6.2d
 	WORD $0x6e65dc03 // fmul v3.2d, v0.2d, v5.2d
-	WORD $0x3dc0e162 // ldr q2, [x11, #896]
+	WORD $0x3dc0e562 // ldr q2, [x11, #912]
 	ADD R2<<0, R3, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -61926,7 +63328,7 @@ loop:
 	WORD $0x4e63cc40 // fmla v0.2d, v2.2d, v3.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	MOVBU 464(R10), R0
+	MOVBU 512(R10), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R6, R0
@@ -61952,13 +63354,13 @@ store1:
 TEXT ·rowGradSoftmax64NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R9
-	MOVD 408(R9), R8
+	MOVD 456(R9), R8
 	MOVD 96(R9), R7
 	MOVD 120(R9), R6
 	MOVD 288(R9), R5
 	MOVD 264(R9), R4
-	MOVD 336(R9), R3
-	MOVD 384(R9), R0
+	MOVD 384(R9), R3
+	MOVD 432(R9), R0
 	MOVD $0, R2
 	MOVD $0, R1
 
@@ -61966,7 +63368,7 @@ loop:
 	ADD R1<<3, R7, R0
 	WORD $0x3dc00008 // ldr q8, [x0]
 	WORD $0x3dc00407 // ldr q7, [x0, #16]
-	WORD $0x3dc0e141 // ldr q1, [x10, #896]
+	WORD $0x3dc0e541 // ldr q1, [x10, #912]
 	WORD $0x6ee1e500 // fcmgt v0.2d, v8.2d, v1.2d
 	WORD $0x6ee1e4e0 // fcmgt v0.2d, v7.2d, v1.2d
 	ADD R1<<3, R4, R0
@@ -61995,7 +63397,7 @@ loop:
 	WORD $0x6e67dca0 // fmul v0.2d, v5.2d, v7.2d
 	WORD $0x6e63dc23 // fmul v3.2d, v1.2d, v3.2d
 	WORD $0x6e62dc02 // fmul v2.2d, v0.2d, v2.2d
-	MOVBU 464(R9), R0
+	MOVBU 512(R9), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R1<<3, R5, R0
@@ -62017,13 +63419,1201 @@ store1:
 	BLT loop
 	RET
 
+// func rowDistance64NEON(args *byte, n int)
+TEXT ·rowDistance64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R4
+	MOVD 360(R0), R3
+	MOVD 336(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R3, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc00006 // ldr q6, [x0]
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x3dc1aca0 // ldr q0, [x5, #1712]
+	WORD $0x4e201cc1 // and v1.16b, v6.16b, v0.16b
+	WORD $0x4e201ca0 // and v0.16b, v5.16b, v0.16b
+	WORD $0x6ee1f824 // fsqrt v4.2d, v1.2d
+	WORD $0x6ee1f803 // fsqrt v3.2d, v0.2d
+	ADD $136, R4, R0
+	WORD $0x4d40cc01 // ld1r {v1.2d}, [x0]
+	WORD $0x4ee4d420 // fsub v0.2d, v1.2d, v4.2d
+	WORD $0x4ee3d422 // fsub v2.2d, v1.2d, v3.2d
+	WORD $0x4f4104c1 // sshr v1.2d, v6.2d, #63
+	WORD $0x6e641c01 // bsl v1.16b, v0.16b, v4.16b
+	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	ADD R1<<3, R2, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowField64NEON(args *byte, n int)
+TEXT ·rowField64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 456(R10), R9
+	MOVD 0(R10), R8
+	MOVD 96(R10), R7
+	MOVD 120(R10), R0
+	MOVD 384(R10), R6
+	MOVD 336(R10), R5
+	MOVD 360(R10), R0
+	MOVD 432(R10), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R7, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc0e560 // ldr q0, [x11, #912]
+	WORD $0x6ee0e543 // fcmgt v3.2d, v10.2d, v0.2d
+	WORD $0x6ee0e522 // fcmgt v2.2d, v9.2d, v0.2d
+	ADD R2<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R2<<3, R6, R0
+	WORD $0x3dc40004 // ldr q4, [x0, #4096]
+	WORD $0x3dc40403 // ldr q3, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e64dc22 // fmul v2.2d, v1.2d, v4.2d
+	WORD $0x6e63dc01 // fmul v1.2d, v0.2d, v3.2d
+	WORD $0x4f410507 // sshr v7.2d, v8.2d, #63
+	WORD $0x6e641c47 // bsl v7.16b, v2.16b, v4.16b
+	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4f410500 // sshr v0.2d, v8.2d, #63
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x6e64dc45 // fmul v5.2d, v2.2d, v4.2d
+	WORD $0x6e63dc24 // fmul v4.2d, v1.2d, v3.2d
+	ADD R2<<3, R5, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e6adc23 // fmul v3.2d, v1.2d, v10.2d
+	WORD $0x6e69dc02 // fmul v2.2d, v0.2d, v9.2d
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e63cce1 // fmla v1.2d, v7.2d, v3.2d
+	WORD $0x4e62ccc0 // fmla v0.2d, v6.2d, v2.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R10), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD $48, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc61 // fmul v1.2d, v3.2d, v0.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x6e65dc25 // fmul v5.2d, v1.2d, v5.2d
+	WORD $0x6e64dc04 // fmul v4.2d, v0.2d, v4.2d
+	WORD $0x3dc0e562 // ldr q2, [x11, #912]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc0fd60 // ldr q0, [x11, #1008]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVD 24(R10), R1
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R10), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowFieldSquare64NEON(args *byte, n int)
+TEXT ·rowFieldSquare64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R12
+	MOVD 456(R12), R11
+	MOVD 0(R12), R10
+	MOVD 96(R12), R9
+	MOVD 120(R12), R8
+	MOVD 384(R12), R7
+	MOVD 336(R12), R6
+	MOVD 360(R12), R5
+	MOVD 432(R12), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R9, R0
+	WORD $0x3dc0000d // ldr q13, [x0]
+	WORD $0x3dc0040c // ldr q12, [x0, #16]
+	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
+	WORD $0x6ee0e5a3 // fcmgt v3.2d, v13.2d, v0.2d
+	WORD $0x6ee0e582 // fcmgt v2.2d, v12.2d, v0.2d
+	ADD R2<<3, R10, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
+	WORD $0x4e201c44 // and v4.16b, v2.16b, v0.16b
+	ADD R2<<3, R7, R0
+	WORD $0x3dc40007 // ldr q7, [x0, #4096]
+	WORD $0x3dc40403 // ldr q3, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e67dc22 // fmul v2.2d, v1.2d, v7.2d
+	WORD $0x6e63dc01 // fmul v1.2d, v0.2d, v3.2d
+	WORD $0x4f410506 // sshr v6.2d, v8.2d, #63
+	WORD $0x6e671c46 // bsl v6.16b, v2.16b, v7.16b
+	WORD $0x4f410480 // sshr v0.2d, v4.2d, #63
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x4f41050b // sshr v11.2d, v8.2d, #63
+	WORD $0x6e621ceb // bsl v11.16b, v7.16b, v2.16b
+	WORD $0x4f410480 // sshr v0.2d, v4.2d, #63
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6e67dc4a // fmul v10.2d, v2.2d, v7.2d
+	WORD $0x6e63dc29 // fmul v9.2d, v1.2d, v3.2d
+	ADD R2<<3, R6, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R2<<3, R5, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R2<<3, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc0ada0 // ldr q0, [x13, #688]
+	WORD $0x4ee3d401 // fsub v1.2d, v0.2d, v3.2d
+	WORD $0x4ee2d400 // fsub v0.2d, v0.2d, v2.2d
+	WORD $0x6e61dcc6 // fmul v6.2d, v6.2d, v1.2d
+	WORD $0x6e60dca5 // fmul v5.2d, v5.2d, v0.2d
+	WORD $0x4ee3cd66 // fmls v6.2d, v11.2d, v3.2d
+	WORD $0x4ee2cc85 // fmls v5.2d, v4.2d, v2.2d
+	WORD $0x3dc1ada4 // ldr q4, [x13, #1712]
+	WORD $0x4e241d03 // and v3.16b, v8.16b, v4.16b
+	WORD $0x4e241ce2 // and v2.16b, v7.16b, v4.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x6e61dda1 // fmul v1.2d, v13.2d, v1.2d
+	WORD $0x6e60dd80 // fmul v0.2d, v12.2d, v0.2d
+	WORD $0x6e66dc23 // fmul v3.2d, v1.2d, v6.2d
+	WORD $0x6e65dc02 // fmul v2.2d, v0.2d, v5.2d
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e63ccc1 // fmla v1.2d, v6.2d, v3.2d
+	WORD $0x4e62cca0 // fmla v0.2d, v5.2d, v2.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R12), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD $48, R11, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc61 // fmul v1.2d, v3.2d, v0.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x6e6adc25 // fmul v5.2d, v1.2d, v10.2d
+	WORD $0x6e69dc04 // fmul v4.2d, v0.2d, v9.2d
+	WORD $0x3dc0e5a2 // ldr q2, [x13, #912]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc0fda0 // ldr q0, [x13, #1008]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVD 24(R12), R1
+	MOVBU 512(R12), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R12), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R12), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowErrors64NEON(args *byte, n int)
+TEXT ·rowErrors64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R1
+	MOVD 456(R1), R0
+	MOVD 0(R1), R7
+	MOVD 96(R1), R6
+	MOVD 120(R1), R5
+	MOVD 384(R1), R4
+	MOVD 432(R1), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R6, R0
+	WORD $0x3dc0000b // ldr q11, [x0]
+	WORD $0x3dc0040a // ldr q10, [x0, #16]
+	WORD $0x3dc0e500 // ldr q0, [x8, #912]
+	WORD $0x6ee0e562 // fcmgt v2.2d, v11.2d, v0.2d
+	WORD $0x6ee0e543 // fcmgt v3.2d, v10.2d, v0.2d
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c42 // and v2.16b, v2.16b, v1.16b
+	WORD $0x4e201c69 // and v9.16b, v3.16b, v0.16b
+	ADD R1<<3, R4, R0
+	WORD $0x3dc40008 // ldr q8, [x0, #4096]
+	WORD $0x3dc40407 // ldr q7, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e68dc26 // fmul v6.2d, v1.2d, v8.2d
+	WORD $0x6e67dc05 // fmul v5.2d, v0.2d, v7.2d
+	WORD $0x4f410444 // sshr v4.2d, v2.2d, #63
+	WORD $0x6e681cc4 // bsl v4.16b, v6.16b, v8.16b
+	WORD $0x4f410520 // sshr v0.2d, v9.2d, #63
+	WORD $0x6e671ca0 // bsl v0.16b, v5.16b, v7.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f410442 // sshr v2.2d, v2.2d, #63
+	WORD $0x6e661d02 // bsl v2.16b, v8.16b, v6.16b
+	WORD $0x4f410520 // sshr v0.2d, v9.2d, #63
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e68dcc0 // fmul v0.2d, v6.2d, v8.2d
+	WORD $0x6e67dca0 // fmul v0.2d, v5.2d, v7.2d
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc0ad00 // ldr q0, [x8, #688]
+	WORD $0x4ee9d407 // fsub v7.2d, v0.2d, v9.2d
+	WORD $0x4ee8d406 // fsub v6.2d, v0.2d, v8.2d
+	WORD $0x6e6bdc85 // fmul v5.2d, v4.2d, v11.2d
+	WORD $0x6e6adc64 // fmul v4.2d, v3.2d, v10.2d
+	WORD $0x6e6bdc43 // fmul v3.2d, v2.2d, v11.2d
+	WORD $0x6e6adc22 // fmul v2.2d, v1.2d, v10.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e65cd21 // fmla v1.2d, v9.2d, v5.2d
+	WORD $0x4e64cd00 // fmla v0.2d, v8.2d, v4.2d
+	WORD $0x3d801001 // str q1, [x0, #64]
+	WORD $0x3d801400 // str q0, [x0, #80]
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e65cce1 // fmla v1.2d, v7.2d, v5.2d
+	WORD $0x4e64ccc0 // fmla v0.2d, v6.2d, v4.2d
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e63cd21 // fmla v1.2d, v9.2d, v3.2d
+	WORD $0x4e62cd00 // fmla v0.2d, v8.2d, v2.2d
+	WORD $0x3d803001 // str q1, [x0, #192]
+	WORD $0x3d803400 // str q0, [x0, #208]
+	WORD $0x3dc04001 // ldr q1, [x0, #256]
+	WORD $0x3dc04400 // ldr q0, [x0, #272]
+	WORD $0x4e63cce1 // fmla v1.2d, v7.2d, v3.2d
+	WORD $0x4e62ccc0 // fmla v0.2d, v6.2d, v2.2d
+	WORD $0x3d804001 // str q1, [x0, #256]
+	WORD $0x3d804400 // str q0, [x0, #272]
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowBinaryPower64NEON(args *byte, n int)
+TEXT ·rowBinaryPower64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R7
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 120(R0), R4
+	MOVD 384(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc0e504 // ldr q4, [x8, #912]
+	WORD $0x6ee4e423 // fcmgt v3.2d, v1.2d, v4.2d
+	WORD $0x6ee4e402 // fcmgt v2.2d, v0.2d, v4.2d
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c65 // and v5.16b, v3.16b, v1.16b
+	WORD $0x4e201c43 // and v3.16b, v2.16b, v0.16b
+	ADD R2<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ee4e427 // fcmgt v7.2d, v1.2d, v4.2d
+	WORD $0x6ee4e406 // fcmgt v6.2d, v0.2d, v4.2d
+	WORD $0x3dc0fd04 // ldr q4, [x8, #1008]
+	WORD $0x6e241ca0 // eor v0.16b, v5.16b, v4.16b
+	WORD $0x6e241c62 // eor v2.16b, v3.16b, v4.16b
+	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
+	WORD $0x6e651c01 // bsl v1.16b, v0.16b, v5.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x6e241c23 // eor v3.16b, v1.16b, v4.16b
+	WORD $0x6e241c02 // eor v2.16b, v0.16b, v4.16b
+	WORD $0x3dc0e501 // ldr q1, [x8, #912]
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD R2<<3, R3, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e61d465 // fadd v5.2d, v3.2d, v1.2d
+	WORD $0x4e60d444 // fadd v4.2d, v2.2d, v0.2d
+	ADD $128, R7, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	ADD $32, R7, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4ea71ce1 // mov v1.16b, v7.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4ea61cc0 // mov v0.16b, v6.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x6e61dca2 // fmul v2.2d, v5.2d, v1.2d
+	WORD $0x6e60dc81 // fmul v1.2d, v4.2d, v0.2d
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x4e62f40a // fmax v10.2d, v0.2d, v2.2d
+	WORD $0x4e61f409 // fmax v9.2d, v0.2d, v1.2d
+	WORD $0x3dc10902 // ldr q2, [x8, #1056]
+	WORD $0x3dc10901 // ldr q1, [x8, #1056]
+	WORD $0x3dc10500 // ldr q0, [x8, #1040]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e618848 // frintn v8.2d, v2.2d
+	WORD $0x4e618827 // frintn v7.2d, v1.2d
+	WORD $0x3dc10d00 // ldr q0, [x8, #1072]
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
+	WORD $0x3dc11100 // ldr q0, [x8, #1088]
+	WORD $0x4ee0cd0a // fmls v10.2d, v8.2d, v0.2d
+	WORD $0x4ee0cce9 // fmls v9.2d, v7.2d, v0.2d
+	WORD $0x6e6add46 // fmul v6.2d, v10.2d, v10.2d
+	WORD $0x6e69dd25 // fmul v5.2d, v9.2d, v9.2d
+	WORD $0x3dc11902 // ldr q2, [x8, #1120]
+	WORD $0x3dc11901 // ldr q1, [x8, #1120]
+	WORD $0x3dc11500 // ldr q0, [x8, #1104]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x3dc12104 // ldr q4, [x8, #1152]
+	WORD $0x3dc12103 // ldr q3, [x8, #1152]
+	WORD $0x3dc11d00 // ldr q0, [x8, #1136]
+	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc12902 // ldr q2, [x8, #1184]
+	WORD $0x3dc12901 // ldr q1, [x8, #1184]
+	WORD $0x3dc12500 // ldr q0, [x8, #1168]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x3dc13104 // ldr q4, [x8, #1216]
+	WORD $0x3dc13103 // ldr q3, [x8, #1216]
+	WORD $0x3dc12d00 // ldr q0, [x8, #1200]
+	WORD $0x4e60cd44 // fmla v4.2d, v10.2d, v0.2d
+	WORD $0x4e60cd23 // fmla v3.2d, v9.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc13902 // ldr q2, [x8, #1248]
+	WORD $0x3dc13901 // ldr q1, [x8, #1248]
+	WORD $0x3dc13500 // ldr q0, [x8, #1232]
+	WORD $0x4e60cd42 // fmla v2.2d, v10.2d, v0.2d
+	WORD $0x4e60cd21 // fmla v1.2d, v9.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e66cc4a // fmla v10.2d, v2.2d, v6.2d
+	WORD $0x4e65cc29 // fmla v9.2d, v1.2d, v5.2d
+	WORD $0x3dc0ad00 // ldr q0, [x8, #688]
+	WORD $0x4e60d543 // fadd v3.2d, v10.2d, v0.2d
+	WORD $0x4e60d522 // fadd v2.2d, v9.2d, v0.2d
+	WORD $0x3dc0b100 // ldr q0, [x8, #704]
+	WORD $0x6e60dd01 // fmul v1.2d, v8.2d, v0.2d
+	WORD $0x6e60dce0 // fmul v0.2d, v7.2d, v0.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d506 // fsub v6.2d, v8.2d, v1.2d
+	WORD $0x4ee0d4e5 // fsub v5.2d, v7.2d, v0.2d
+	WORD $0x3dc1b904 // ldr q4, [x8, #1760]
+	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e64d4c1 // fadd v1.2d, v6.2d, v4.2d
+	WORD $0x4e64d4a0 // fadd v0.2d, v5.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x3d980021 // str q1, [x1, #24576]
+	WORD $0x3d980420 // str q0, [x1, #24592]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowBinaryFocal64NEON(args *byte, n int)
+TEXT ·rowBinaryFocal64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 456(R10), R9
+	MOVD 0(R10), R8
+	MOVD 96(R10), R7
+	MOVD 120(R10), R6
+	MOVD 384(R10), R5
+	MOVD 432(R10), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R7, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc0e564 // ldr q4, [x11, #912]
+	WORD $0x6ee4e543 // fcmgt v3.2d, v10.2d, v4.2d
+	WORD $0x6ee4e522 // fcmgt v2.2d, v9.2d, v4.2d
+	ADD R2<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c72 // and v18.16b, v3.16b, v1.16b
+	WORD $0x4e201c4d // and v13.16b, v2.16b, v0.16b
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ee4e42c // fcmgt v12.2d, v1.2d, v4.2d
+	WORD $0x6ee4e40b // fcmgt v11.2d, v0.2d, v4.2d
+	WORD $0x3dc0fd61 // ldr q1, [x11, #1008]
+	WORD $0x6e211e40 // eor v0.16b, v18.16b, v1.16b
+	WORD $0x6e211da1 // eor v1.16b, v13.16b, v1.16b
+	WORD $0x4eac1d83 // mov v3.16b, v12.16b
+	WORD $0x6e721c03 // bsl v3.16b, v0.16b, v18.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e6d1c20 // bsl v0.16b, v1.16b, v13.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc0e561 // ldr q1, [x11, #912]
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD R2<<3, R5, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e61d471 // fadd v17.2d, v3.2d, v1.2d
+	WORD $0x4e60d450 // fadd v16.2d, v2.2d, v0.2d
+	ADD $8, R9, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4d40cd21 // ld1r {v1.2d}, [x9]
+	WORD $0x4eac1d83 // mov v3.16b, v12.16b
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dd80021 // ldr q1, [x1, #24576]
+	WORD $0x3dd80420 // ldr q0, [x1, #24592]
+	WORD $0x6e61dc6f // fmul v15.2d, v3.2d, v1.2d
+	WORD $0x6e60dc4e // fmul v14.2d, v2.2d, v0.2d
+	WORD $0x6e71dde3 // fmul v3.2d, v15.2d, v17.2d
+	WORD $0x6e70ddc2 // fmul v2.2d, v14.2d, v16.2d
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e6acc61 // fmla v1.2d, v3.2d, v10.2d
+	WORD $0x4e69cc40 // fmla v0.2d, v2.2d, v9.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R10), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD R2<<3, R5, R0
+	WORD $0x3dc40008 // ldr q8, [x0, #4096]
+	WORD $0x3dc40407 // ldr q7, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e68dc26 // fmul v6.2d, v1.2d, v8.2d
+	WORD $0x6e67dc05 // fmul v5.2d, v0.2d, v7.2d
+	WORD $0x4f410644 // sshr v4.2d, v18.2d, #63
+	WORD $0x6e681cc4 // bsl v4.16b, v6.16b, v8.16b
+	WORD $0x4f4105a0 // sshr v0.2d, v13.2d, #63
+	WORD $0x6e671ca0 // bsl v0.16b, v5.16b, v7.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f410642 // sshr v2.2d, v18.2d, #63
+	WORD $0x6e661d02 // bsl v2.16b, v8.16b, v6.16b
+	WORD $0x4f4105a0 // sshr v0.2d, v13.2d, #63
+	WORD $0x6e651ce0 // bsl v0.16b, v7.16b, v5.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e68dcc8 // fmul v8.2d, v6.2d, v8.2d
+	WORD $0x6e67dca7 // fmul v7.2d, v5.2d, v7.2d
+	WORD $0x4eac1d8d // mov v13.16b, v12.16b
+	WORD $0x6e641c4d // bsl v13.16b, v2.16b, v4.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4eac1d85 // mov v5.16b, v12.16b
+	WORD $0x6e621c85 // bsl v5.16b, v4.16b, v2.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $128, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	ADD $32, R9, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4eac1d81 // mov v1.16b, v12.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x6e61dca1 // fmul v1.2d, v5.2d, v1.2d
+	WORD $0x6e60dc80 // fmul v0.2d, v4.2d, v0.2d
+	WORD $0x4ef1cc2d // fmls v13.2d, v1.2d, v17.2d
+	WORD $0x4ef0cc06 // fmls v6.2d, v0.2d, v16.2d
+	WORD $0x6e6ddde2 // fmul v2.2d, v15.2d, v13.2d
+	WORD $0x6e66ddc1 // fmul v1.2d, v14.2d, v6.2d
+	ADD $48, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc43 // fmul v3.2d, v2.2d, v0.2d
+	WORD $0x6e60dc22 // fmul v2.2d, v1.2d, v0.2d
+	WORD $0x3dc0fd66 // ldr q6, [x11, #1008]
+	WORD $0x6e261c60 // eor v0.16b, v3.16b, v6.16b
+	WORD $0x6e261c41 // eor v1.16b, v2.16b, v6.16b
+	WORD $0x4eac1d85 // mov v5.16b, v12.16b
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $88, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	ADD $80, R9, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4eac1d81 // mov v1.16b, v12.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e68cc25 // fmla v5.2d, v1.2d, v8.2d
+	WORD $0x4e67cc04 // fmla v4.2d, v0.2d, v7.2d
+	WORD $0x6e6adca5 // fmul v5.2d, v5.2d, v10.2d
+	WORD $0x6e69dc84 // fmul v4.2d, v4.2d, v9.2d
+	WORD $0x3dc0e562 // ldr q2, [x11, #912]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x6e261ca3 // eor v3.16b, v5.16b, v6.16b
+	WORD $0x6e261c82 // eor v2.16b, v4.16b, v6.16b
+	MOVD 24(R10), R1
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R10), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLogPower64NEON(args *byte, n int)
+TEXT ·rowLogPower64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R7
+	MOVD 0(R0), R6
+	MOVD 96(R0), R5
+	MOVD 120(R0), R4
+	MOVD 384(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc0e506 // ldr q6, [x8, #912]
+	WORD $0x6ee6e423 // fcmgt v3.2d, v1.2d, v6.2d
+	WORD $0x6ee6e402 // fcmgt v2.2d, v0.2d, v6.2d
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c65 // and v5.16b, v3.16b, v1.16b
+	WORD $0x4e201c44 // and v4.16b, v2.16b, v0.16b
+	ADD R2<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ee6e423 // fcmgt v3.2d, v1.2d, v6.2d
+	WORD $0x6ee6e402 // fcmgt v2.2d, v0.2d, v6.2d
+	WORD $0x3dc0fd01 // ldr q1, [x8, #1008]
+	WORD $0x6e211ca0 // eor v0.16b, v5.16b, v1.16b
+	WORD $0x6e211c81 // eor v1.16b, v4.16b, v1.16b
+	WORD $0x6e651c03 // bsl v3.16b, v0.16b, v5.16b
+	WORD $0x4ea21c40 // mov v0.16b, v2.16b
+	WORD $0x6e641c20 // bsl v0.16b, v1.16b, v4.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc0e501 // ldr q1, [x8, #912]
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD R2<<3, R3, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e61d469 // fadd v9.2d, v3.2d, v1.2d
+	WORD $0x4e60d448 // fadd v8.2d, v2.2d, v0.2d
+	WORD $0x3dc1a507 // ldr q7, [x8, #1680]
+	WORD $0x6ee7e520 // fcmgt v0.2d, v9.2d, v7.2d
+	WORD $0x6e671d20 // bsl v0.16b, v9.16b, v7.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee7e500 // fcmgt v0.2d, v8.2d, v7.2d
+	WORD $0x6e671d00 // bsl v0.16b, v8.16b, v7.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc19900 // ldr q0, [x8, #1632]
+	WORD $0x4ee08481 // add v1.2d, v4.2d, v0.2d
+	WORD $0x4ee08460 // add v0.2d, v3.2d, v0.2d
+	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
+	WORD $0x6f4c0405 // ushr v5.2d, v0.2d, #52
+	WORD $0x4f745441 // shl v1.2d, v2.2d, #52
+	WORD $0x4f7454a0 // shl v0.2d, v5.2d, #52
+	WORD $0x6ee18481 // sub v1.2d, v4.2d, v1.2d
+	WORD $0x6ee08460 // sub v0.2d, v3.2d, v0.2d
+	WORD $0x3dc0ad10 // ldr q16, [x8, #688]
+	WORD $0x4ef08424 // add v4.2d, v1.2d, v16.2d
+	WORD $0x4ef08403 // add v3.2d, v0.2d, v16.2d
+	WORD $0x3dc19d00 // ldr q0, [x8, #1648]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4ea01ca1 // orr v1.16b, v5.16b, v0.16b
+	WORD $0x3dc1a100 // ldr q0, [x8, #1664]
+	WORD $0x4ee0d44e // fsub v14.2d, v2.2d, v0.2d
+	WORD $0x4ee0d42d // fsub v13.2d, v1.2d, v0.2d
+	WORD $0x4ef0d491 // fsub v17.2d, v4.2d, v16.2d
+	WORD $0x4ef0d46f // fsub v15.2d, v3.2d, v16.2d
+	WORD $0x6e71de2c // fmul v12.2d, v17.2d, v17.2d
+	WORD $0x6e6fddeb // fmul v11.2d, v15.2d, v15.2d
+	WORD $0x3dc14d04 // ldr q4, [x8, #1328]
+	WORD $0x3dc14d03 // ldr q3, [x8, #1328]
+	WORD $0x3dc14900 // ldr q0, [x8, #1312]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x3dc15502 // ldr q2, [x8, #1360]
+	WORD $0x3dc15501 // ldr q1, [x8, #1360]
+	WORD $0x3dc15100 // ldr q0, [x8, #1344]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc15d04 // ldr q4, [x8, #1392]
+	WORD $0x3dc15d03 // ldr q3, [x8, #1392]
+	WORD $0x3dc15900 // ldr q0, [x8, #1376]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc44 // fmla v4.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc23 // fmla v3.2d, v1.2d, v11.2d
+	WORD $0x3dc16502 // ldr q2, [x8, #1424]
+	WORD $0x3dc16501 // ldr q1, [x8, #1424]
+	WORD $0x3dc16100 // ldr q0, [x8, #1408]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc16d04 // ldr q4, [x8, #1456]
+	WORD $0x3dc16d03 // ldr q3, [x8, #1456]
+	WORD $0x3dc16900 // ldr q0, [x8, #1440]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc44 // fmla v4.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc23 // fmla v3.2d, v1.2d, v11.2d
+	WORD $0x3dc17502 // ldr q2, [x8, #1488]
+	WORD $0x3dc17501 // ldr q1, [x8, #1488]
+	WORD $0x3dc17100 // ldr q0, [x8, #1472]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc17d04 // ldr q4, [x8, #1520]
+	WORD $0x3dc17d03 // ldr q3, [x8, #1520]
+	WORD $0x3dc17900 // ldr q0, [x8, #1504]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc44 // fmla v4.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc23 // fmla v3.2d, v1.2d, v11.2d
+	WORD $0x3dc18502 // ldr q2, [x8, #1552]
+	WORD $0x3dc18501 // ldr q1, [x8, #1552]
+	WORD $0x3dc18100 // ldr q0, [x8, #1536]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc18d04 // ldr q4, [x8, #1584]
+	WORD $0x3dc18d03 // ldr q3, [x8, #1584]
+	WORD $0x3dc18900 // ldr q0, [x8, #1568]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc44 // fmla v4.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc23 // fmla v3.2d, v1.2d, v11.2d
+	WORD $0x3dc19502 // ldr q2, [x8, #1616]
+	WORD $0x3dc19501 // ldr q1, [x8, #1616]
+	WORD $0x3dc19100 // ldr q0, [x8, #1600]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc1450a // ldr q10, [x8, #1296]
+	WORD $0x3dc14506 // ldr q6, [x8, #1296]
+	WORD $0x4e71cc4a // fmla v10.2d, v2.2d, v17.2d
+	WORD $0x4e6fcc26 // fmla v6.2d, v1.2d, v15.2d
+	WORD $0x3dc10d05 // ldr q5, [x8, #1072]
+	WORD $0x6e65ddc1 // fmul v1.2d, v14.2d, v5.2d
+	WORD $0x6e65dda0 // fmul v0.2d, v13.2d, v5.2d
+	WORD $0x4e71d422 // fadd v2.2d, v1.2d, v17.2d
+	WORD $0x4e6fd403 // fadd v3.2d, v0.2d, v15.2d
+	WORD $0x4ee1d441 // fsub v1.2d, v2.2d, v1.2d
+	WORD $0x4ee0d460 // fsub v0.2d, v3.2d, v0.2d
+	WORD $0x4ee1d621 // fsub v1.2d, v17.2d, v1.2d
+	WORD $0x4ee0d5e0 // fsub v0.2d, v15.2d, v0.2d
+	WORD $0x3dc11104 // ldr q4, [x8, #1088]
+	WORD $0x4e64cdc1 // fmla v1.2d, v14.2d, v4.2d
+	WORD $0x4e64cda0 // fmla v0.2d, v13.2d, v4.2d
+	WORD $0x4e6ccd41 // fmla v1.2d, v10.2d, v12.2d
+	WORD $0x4e6bccc0 // fmla v0.2d, v6.2d, v11.2d
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	ADD $24, R7, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x6e60dc23 // fmul v3.2d, v1.2d, v0.2d
+	WORD $0x3dc1b101 // ldr q1, [x8, #1728]
+	WORD $0x6ee1e44b // fcmgt v11.2d, v2.2d, v1.2d
+	WORD $0x6ee1e46a // fcmgt v10.2d, v3.2d, v1.2d
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc10100 // ldr q0, [x8, #1024]
+	WORD $0x4e62f40f // fmax v15.2d, v0.2d, v2.2d
+	WORD $0x4e61f40e // fmax v14.2d, v0.2d, v1.2d
+	WORD $0x3dc10902 // ldr q2, [x8, #1056]
+	WORD $0x3dc10901 // ldr q1, [x8, #1056]
+	WORD $0x3dc10500 // ldr q0, [x8, #1040]
+	WORD $0x4e60cde2 // fmla v2.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc1 // fmla v1.2d, v14.2d, v0.2d
+	WORD $0x4e61884d // frintn v13.2d, v2.2d
+	WORD $0x4e61882c // frintn v12.2d, v1.2d
+	WORD $0x4ee5cdaf // fmls v15.2d, v13.2d, v5.2d
+	WORD $0x4ee5cd8e // fmls v14.2d, v12.2d, v5.2d
+	WORD $0x4ee4cdaf // fmls v15.2d, v13.2d, v4.2d
+	WORD $0x4ee4cd8e // fmls v14.2d, v12.2d, v4.2d
+	WORD $0x6e6fdde6 // fmul v6.2d, v15.2d, v15.2d
+	WORD $0x6e6eddc5 // fmul v5.2d, v14.2d, v14.2d
+	WORD $0x3dc11902 // ldr q2, [x8, #1120]
+	WORD $0x3dc11901 // ldr q1, [x8, #1120]
+	WORD $0x3dc11500 // ldr q0, [x8, #1104]
+	WORD $0x4e60cde2 // fmla v2.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc1 // fmla v1.2d, v14.2d, v0.2d
+	WORD $0x3dc12104 // ldr q4, [x8, #1152]
+	WORD $0x3dc12103 // ldr q3, [x8, #1152]
+	WORD $0x3dc11d00 // ldr q0, [x8, #1136]
+	WORD $0x4e60cde4 // fmla v4.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc3 // fmla v3.2d, v14.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc12902 // ldr q2, [x8, #1184]
+	WORD $0x3dc12901 // ldr q1, [x8, #1184]
+	WORD $0x3dc12500 // ldr q0, [x8, #1168]
+	WORD $0x4e60cde2 // fmla v2.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc1 // fmla v1.2d, v14.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x3dc13104 // ldr q4, [x8, #1216]
+	WORD $0x3dc13103 // ldr q3, [x8, #1216]
+	WORD $0x3dc12d00 // ldr q0, [x8, #1200]
+	WORD $0x4e60cde4 // fmla v4.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc3 // fmla v3.2d, v14.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc13902 // ldr q2, [x8, #1248]
+	WORD $0x3dc13901 // ldr q1, [x8, #1248]
+	WORD $0x3dc13500 // ldr q0, [x8, #1232]
+	WORD $0x4e60cde2 // fmla v2.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc1 // fmla v1.2d, v14.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e66cc4f // fmla v15.2d, v2.2d, v6.2d
+	WORD $0x4e65cc2e // fmla v14.2d, v1.2d, v5.2d
+	WORD $0x4e70d5e3 // fadd v3.2d, v15.2d, v16.2d
+	WORD $0x4e70d5c2 // fadd v2.2d, v14.2d, v16.2d
+	WORD $0x3dc0b100 // ldr q0, [x8, #704]
+	WORD $0x6e60dda1 // fmul v1.2d, v13.2d, v0.2d
+	WORD $0x6e60dd80 // fmul v0.2d, v12.2d, v0.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d5a6 // fsub v6.2d, v13.2d, v1.2d
+	WORD $0x4ee0d585 // fsub v5.2d, v12.2d, v0.2d
+	WORD $0x3dc1b904 // ldr q4, [x8, #1760]
+	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e64d4c0 // fadd v0.2d, v6.2d, v4.2d
+	WORD $0x4e64d4a1 // fadd v1.2d, v5.2d, v4.2d
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x6e60dc60 // fmul v0.2d, v3.2d, v0.2d
+	WORD $0x6e61dc42 // fmul v2.2d, v2.2d, v1.2d
+	WORD $0x3dc1b501 // ldr q1, [x8, #1744]
+	WORD $0x4eab1d63 // mov v3.16b, v11.16b
+	WORD $0x6e601c23 // bsl v3.16b, v1.16b, v0.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6e67e521 // fcmge v1.2d, v9.2d, v7.2d
+	WORD $0x6e67e500 // fcmge v0.2d, v8.2d, v7.2d
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e221c00 // and v0.16b, v0.16b, v2.16b
+	WORD $0x3d980021 // str q1, [x1, #24576]
+	WORD $0x3d980420 // str q0, [x1, #24592]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLogFocal64NEON(args *byte, n int)
+TEXT ·rowLogFocal64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 456(R10), R9
+	MOVD 0(R10), R8
+	MOVD 96(R10), R7
+	MOVD 120(R10), R6
+	MOVD 384(R10), R5
+	MOVD 432(R10), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R7, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc0e564 // ldr q4, [x11, #912]
+	WORD $0x6ee4e543 // fcmgt v3.2d, v10.2d, v4.2d
+	WORD $0x6ee4e522 // fcmgt v2.2d, v9.2d, v4.2d
+	ADD R2<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c72 // and v18.16b, v3.16b, v1.16b
+	WORD $0x4e201c51 // and v17.16b, v2.16b, v0.16b
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ee4e42c // fcmgt v12.2d, v1.2d, v4.2d
+	WORD $0x6ee4e40b // fcmgt v11.2d, v0.2d, v4.2d
+	WORD $0x3dc0fd61 // ldr q1, [x11, #1008]
+	WORD $0x6e211e40 // eor v0.16b, v18.16b, v1.16b
+	WORD $0x6e211e21 // eor v1.16b, v17.16b, v1.16b
+	WORD $0x4eac1d83 // mov v3.16b, v12.16b
+	WORD $0x6e721c03 // bsl v3.16b, v0.16b, v18.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e711c20 // bsl v0.16b, v1.16b, v17.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dc0e561 // ldr q1, [x11, #912]
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	ADD R2<<3, R5, R1
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e61d470 // fadd v16.2d, v3.2d, v1.2d
+	WORD $0x4e60d44f // fadd v15.2d, v2.2d, v0.2d
+	ADD $8, R9, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4d40cd21 // ld1r {v1.2d}, [x9]
+	WORD $0x4eac1d83 // mov v3.16b, v12.16b
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x3dd80021 // ldr q1, [x1, #24576]
+	WORD $0x3dd80420 // ldr q0, [x1, #24592]
+	WORD $0x6e61dc6e // fmul v14.2d, v3.2d, v1.2d
+	WORD $0x6e60dc4d // fmul v13.2d, v2.2d, v0.2d
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e6acdc1 // fmla v1.2d, v14.2d, v10.2d
+	WORD $0x4e69cda0 // fmla v0.2d, v13.2d, v9.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	MOVD 24(R10), R0
+	CMP $0, R0
+	BEQ noGradient
+	ADD R2<<3, R5, R0
+	WORD $0x3dc40008 // ldr q8, [x0, #4096]
+	WORD $0x3dc40407 // ldr q7, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e68dc26 // fmul v6.2d, v1.2d, v8.2d
+	WORD $0x6e67dc04 // fmul v4.2d, v0.2d, v7.2d
+	WORD $0x4f410645 // sshr v5.2d, v18.2d, #63
+	WORD $0x6e681cc5 // bsl v5.16b, v6.16b, v8.16b
+	WORD $0x4f410620 // sshr v0.2d, v17.2d, #63
+	WORD $0x6e671c80 // bsl v0.16b, v4.16b, v7.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x4f410642 // sshr v2.2d, v18.2d, #63
+	WORD $0x6e661d02 // bsl v2.16b, v8.16b, v6.16b
+	WORD $0x4f410620 // sshr v0.2d, v17.2d, #63
+	WORD $0x6e641ce0 // bsl v0.16b, v7.16b, v4.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6e68dcc8 // fmul v8.2d, v6.2d, v8.2d
+	WORD $0x6e67dc87 // fmul v7.2d, v4.2d, v7.2d
+	WORD $0x4eac1d84 // mov v4.16b, v12.16b
+	WORD $0x6e651c44 // bsl v4.16b, v2.16b, v5.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc1a562 // ldr q2, [x11, #1680]
+	WORD $0x6ee2e600 // fcmgt v0.2d, v16.2d, v2.2d
+	WORD $0x6e621e00 // bsl v0.16b, v16.16b, v2.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e5e0 // fcmgt v0.2d, v15.2d, v2.2d
+	WORD $0x6e621de0 // bsl v0.16b, v15.16b, v2.16b
+	WORD $0x6e61fdc1 // fdiv v1.2d, v14.2d, v1.2d
+	WORD $0x6e60fda0 // fdiv v0.2d, v13.2d, v0.2d
+	WORD $0x6e64dc22 // fmul v2.2d, v1.2d, v4.2d
+	WORD $0x6e63dc01 // fmul v1.2d, v0.2d, v3.2d
+	ADD $24, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
+	ADD $48, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc43 // fmul v3.2d, v2.2d, v0.2d
+	WORD $0x6e60dc22 // fmul v2.2d, v1.2d, v0.2d
+	WORD $0x3dc0fd66 // ldr q6, [x11, #1008]
+	WORD $0x6e261c60 // eor v0.16b, v3.16b, v6.16b
+	WORD $0x6e261c41 // eor v1.16b, v2.16b, v6.16b
+	WORD $0x4eac1d85 // mov v5.16b, v12.16b
+	WORD $0x6e631c05 // bsl v5.16b, v0.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	ADD $88, R9, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	ADD $80, R9, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4eac1d81 // mov v1.16b, v12.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4eab1d60 // mov v0.16b, v11.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e68cc25 // fmla v5.2d, v1.2d, v8.2d
+	WORD $0x4e67cc04 // fmla v4.2d, v0.2d, v7.2d
+	WORD $0x6e6adca5 // fmul v5.2d, v5.2d, v10.2d
+	WORD $0x6e69dc84 // fmul v4.2d, v4.2d, v9.2d
+	WORD $0x3dc0e562 // ldr q2, [x11, #912]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x6e261ca3 // eor v3.16b, v5.16b, v6.16b
+	WORD $0x6e261c82 // eor v2.16b, v4.16b, v6.16b
+	MOVD 24(R10), R1
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R10), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
 // func tileOverlapSumsNEON(args *byte, n int)
 TEXT ·tileOverlapSumsNEON(SB), NOSPLIT, $200-16
 	ADD $16, RSP, R8
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R7
-	MOVD 408(R7), R9
-	MOVD 336(R7), R6
+	MOVD 456(R7), R9
+	MOVD 384(R7), R6
 	MOVD 0(R7), R4
 	MOVD 96(R7), R3
 	MOVD 120(R7), R2
@@ -62218,9 +64808,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R7), R0
+	MOVD 520(R7), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R7)
+	MOVD R0, 520(R7)
 	RET
 
 inRange:
@@ -62307,7 +64897,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R7), R0
+	MOVD 536(R7), R0
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -62423,8 +65013,8 @@ TEXT ·tileGamma0OverlapSumsNEON(SB), NOSPLIT, $264-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R10
-	MOVD 336(R8), R7
+	MOVD 456(R8), R10
+	MOVD 384(R8), R7
 	MOVD 0(R8), R4
 	MOVD 96(R8), R3
 	MOVD 120(R8), R2
@@ -62652,9 +65242,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -62913,7 +65503,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R11
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -63065,8 +65655,8 @@ TEXT ·tileGamma2OverlapSumsNEON(SB), NOSPLIT, $264-16
 	ADD $16, RSP, R10
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R11
-	MOVD 408(R11), R9
-	MOVD 336(R11), R8
+	MOVD 456(R11), R9
+	MOVD 384(R11), R8
 	MOVD 0(R11), R5
 	MOVD 96(R11), R4
 	MOVD 120(R11), R2
@@ -63294,9 +65884,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R11), R0
+	MOVD 520(R11), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R11)
+	MOVD R0, 520(R11)
 	RET
 
 inRange:
@@ -63423,7 +66013,7 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT logarithm
-	MOVBU 480(R11), R0
+	MOVBU 528(R11), R0
 	CMP $0, R0
 	BNE isHard
 	MOVD 120(R11), R2
@@ -63847,7 +66437,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 488(R11), R0
+	MOVD 536(R11), R0
 	WORD $0x3dc00140 // ldr q0, [x10]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -63999,8 +66589,8 @@ TEXT ·tileGammaOverlapSumsNEON(SB), NOSPLIT, $264-16
 	ADD $16, RSP, R10
 	MOVD $constants<>(SB), R3
 	MOVD args+0(FP), R11
-	MOVD 408(R11), R9
-	MOVD 336(R11), R8
+	MOVD 456(R11), R9
+	MOVD 384(R11), R8
 	MOVD 0(R11), R5
 	MOVD 96(R11), R4
 	MOVD 120(R11), R2
@@ -64228,9 +66818,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R11), R0
+	MOVD 520(R11), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R11)
+	MOVD R0, 520(R11)
 	RET
 
 inRange:
@@ -64357,7 +66947,7 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT logarithm
-	MOVBU 480(R11), R0
+	MOVBU 528(R11), R0
 	CMP $0, R0
 	BNE isHard
 	MOVD 120(R11), R2
@@ -65332,7 +67922,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 488(R11), R0
+	MOVD 536(R11), R0
 	WORD $0x3dc00140 // ldr q0, [x10]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -65484,8 +68074,8 @@ TEXT ·tileGamma0GradNEON(SB), NOSPLIT, $136-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R4
 	MOVD 96(R8), R3
 	MOVD 120(R8), R2
@@ -65713,9 +68303,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -66021,7 +68611,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -66101,8 +68691,8 @@ TEXT ·tileGamma2GradNEON(SB), NOSPLIT, $136-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R4
 	MOVD 96(R8), R3
 	MOVD 120(R8), R2
@@ -66330,9 +68920,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -66459,7 +69049,7 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT logarithm
-	MOVBU 480(R8), R0
+	MOVBU 528(R8), R0
 	CMP $0, R0
 	BNE isHard
 	MOVD 120(R8), R2
@@ -66946,7 +69536,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -67026,8 +69616,8 @@ TEXT ·tileGammaGradNEON(SB), NOSPLIT, $136-16
 	ADD $16, RSP, R8
 	MOVD $constants<>(SB), R9
 	MOVD args+0(FP), R7
-	MOVD 408(R7), R6
-	MOVD 336(R7), R5
+	MOVD 456(R7), R6
+	MOVD 384(R7), R5
 	MOVD 0(R7), R10
 	MOVD 96(R7), R3
 	MOVD 120(R7), R2
@@ -67255,9 +69845,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R7), R0
+	MOVD 520(R7), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R7)
+	MOVD R0, 520(R7)
 	RET
 
 inRange:
@@ -67384,7 +69974,7 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R4
 	BLT logarithm
-	MOVBU 480(R7), R0
+	MOVBU 528(R7), R0
 	CMP $0, R0
 	BNE isHard
 	MOVD 120(R7), R2
@@ -68425,7 +71015,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R4
 	BLT last
-	MOVD 488(R7), R0
+	MOVD 536(R7), R0
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -68505,8 +71095,8 @@ TEXT ·tileOverlapGradNEON(SB), NOSPLIT, $72-16
 	ADD $16, RSP, R6
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R5
-	MOVD 408(R5), R7
-	MOVD 336(R5), R4
+	MOVD 456(R5), R7
+	MOVD 384(R5), R4
 	MOVD 0(R5), R9
 	MOVD 96(R5), R3
 	MOVD 120(R5), R2
@@ -68701,9 +71291,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R5), R0
+	MOVD 520(R5), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R5)
+	MOVD R0, 520(R5)
 	RET
 
 inRange:
@@ -68774,7 +71364,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R8
 	BLT last
-	MOVD 488(R5), R0
+	MOVD 536(R5), R0
 	WORD $0x3dc000c0 // ldr q0, [x6]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -68818,8 +71408,8 @@ TEXT ·tileGamma0OverlapGradNEON(SB), NOSPLIT, $72-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R4
 	MOVD 96(R8), R3
 	MOVD 120(R8), R2
@@ -69048,9 +71638,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -69365,7 +71955,7 @@ noUpstream:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -69409,8 +71999,8 @@ TEXT ·tileGamma2OverlapGradNEON(SB), NOSPLIT, $72-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R4
 	MOVD 96(R8), R3
 	MOVD 120(R8), R2
@@ -69638,9 +72228,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -69767,7 +72357,7 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT logarithm
-	MOVBU 480(R8), R0
+	MOVBU 528(R8), R0
 	CMP $0, R0
 	BNE isHard
 	MOVD 120(R8), R2
@@ -70260,7 +72850,7 @@ noUpstream:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -70304,8 +72894,8 @@ TEXT ·tileGammaOverlapGradNEON(SB), NOSPLIT, $72-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R4
 	MOVD 96(R8), R3
 	MOVD 120(R8), R2
@@ -70533,9 +73123,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -70662,7 +73252,7 @@ logarithm:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT logarithm
-	MOVBU 480(R8), R0
+	MOVBU 528(R8), R0
 	CMP $0, R0
 	BNE isHard
 	MOVD 120(R8), R2
@@ -71709,7 +74299,7 @@ noUpstream:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -71753,8 +74343,8 @@ TEXT ·tilePairOverlapSumsNEON(SB), NOSPLIT, $392-16
 	ADD $16, RSP, R8
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R7
-	MOVD 408(R7), R9
-	MOVD 336(R7), R6
+	MOVD 456(R7), R9
+	MOVD 384(R7), R6
 	MOVD 0(R7), R11
 	MOVD 96(R7), R5
 	MOVD 144(R7), R4
@@ -71975,9 +74565,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R7), R0
+	MOVD 520(R7), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R7)
+	MOVD R0, 520(R7)
 	RET
 
 inRange:
@@ -72079,10 +74669,10 @@ last:
 	WORD $0x3d804420 // str q0, [x1, #272]
 	WORD $0x6e2add65 // fmul v5.4s, v11.4s, v10.4s
 	WORD $0x6e29dd84 // fmul v4.4s, v12.4s, v9.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x4e20cd82 // fmla v2.4s, v12.4s, v0.4s
@@ -72103,10 +74693,10 @@ last:
 	WORD $0x3d801420 // str q0, [x1, #80]
 	WORD $0x6e2adce5 // fmul v5.4s, v7.4s, v10.4s
 	WORD $0x6e29dcc4 // fmul v4.4s, v6.4s, v9.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
 	WORD $0x4e20ccc2 // fmla v2.4s, v6.4s, v0.4s
@@ -72121,7 +74711,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R10
 	BLT last
-	MOVD 488(R7), R0
+	MOVD 536(R7), R0
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -72345,8 +74935,8 @@ TEXT ·tilePairGamma0OverlapSumsNEON(SB), NOSPLIT, $456-16
 	ADD $16, RSP, R11
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R10
-	MOVD 408(R10), R9
-	MOVD 336(R10), R8
+	MOVD 456(R10), R9
+	MOVD 384(R10), R8
 	MOVD 0(R10), R6
 	MOVD 96(R10), R5
 	MOVD 144(R10), R4
@@ -72599,9 +75189,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R10), R0
+	MOVD 520(R10), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R10)
+	MOVD R0, 520(R10)
 	RET
 
 inRange:
@@ -72831,10 +75421,10 @@ last:
 	WORD $0x3d805440 // str q0, [x2, #336]
 	WORD $0x6e27dd65 // fmul v5.4s, v11.4s, v7.4s
 	WORD $0x6e26dd44 // fmul v4.4s, v10.4s, v6.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
@@ -72855,10 +75445,10 @@ last:
 	WORD $0x3d802440 // str q0, [x2, #144]
 	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
 	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
@@ -72870,10 +75460,10 @@ last:
 	WORD $0x3d806440 // str q0, [x2, #400]
 	WORD $0x3dc00022 // ldr q2, [x1]
 	WORD $0x3dc00421 // ldr q1, [x1, #16]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40c80b // ld1r {v11.4s}, [x0]
 	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
-	ADD $92, R9, R0
+	ADD $100, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc4b // fmla v11.4s, v2.4s, v0.4s
 	WORD $0x4e20cc2a // fmla v10.4s, v1.4s, v0.4s
@@ -72935,7 +75525,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 488(R10), R0
+	MOVD 536(R10), R0
 	WORD $0x3dc00160 // ldr q0, [x11]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -73195,8 +75785,8 @@ TEXT ·tilePairGamma2OverlapSumsNEON(SB), NOSPLIT, $456-16
 	ADD $16, RSP, R11
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R10
-	MOVD 408(R10), R9
-	MOVD 336(R10), R8
+	MOVD 456(R10), R9
+	MOVD 384(R10), R8
 	MOVD 0(R10), R6
 	MOVD 96(R10), R5
 	MOVD 144(R10), R4
@@ -73449,9 +76039,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R10), R0
+	MOVD 520(R10), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R10)
+	MOVD R0, 520(R10)
 	RET
 
 inRange:
@@ -73680,10 +76270,10 @@ last:
 	WORD $0x3d805440 // str q0, [x2, #336]
 	WORD $0x6e27dde5 // fmul v5.4s, v15.4s, v7.4s
 	WORD $0x6e26ddc4 // fmul v4.4s, v14.4s, v6.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
 	WORD $0x4e20cdc2 // fmla v2.4s, v14.4s, v0.4s
@@ -73704,10 +76294,10 @@ last:
 	WORD $0x3d802440 // str q0, [x2, #144]
 	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
 	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
@@ -73719,10 +76309,10 @@ last:
 	WORD $0x3d806440 // str q0, [x2, #400]
 	WORD $0x3dc00024 // ldr q4, [x1]
 	WORD $0x3dc00421 // ldr q1, [x1, #16]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $92, R9, R0
+	ADD $100, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
 	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
@@ -73792,7 +76382,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 488(R10), R0
+	MOVD 536(R10), R0
 	WORD $0x3dc00160 // ldr q0, [x11]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -74052,8 +76642,8 @@ TEXT ·tilePairGammaOverlapSumsNEON(SB), NOSPLIT, $456-16
 	ADD $16, RSP, R11
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R10
-	MOVD 408(R10), R9
-	MOVD 336(R10), R8
+	MOVD 456(R10), R9
+	MOVD 384(R10), R8
 	MOVD 0(R10), R6
 	MOVD 96(R10), R5
 	MOVD 144(R10), R4
@@ -74306,9 +76896,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R10), R0
+	MOVD 520(R10), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R10)
+	MOVD R0, 520(R10)
 	RET
 
 inRange:
@@ -74473,7 +77063,7 @@ powers:
 	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
 	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
-	ADD $80, R9, R0
+	ADD $88, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
@@ -74925,10 +77515,10 @@ last:
 	WORD $0x3d805440 // str q0, [x2, #336]
 	WORD $0x6e27dd65 // fmul v5.4s, v11.4s, v7.4s
 	WORD $0x6e26dd44 // fmul v4.4s, v10.4s, v6.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd63 // fmla v3.4s, v11.4s, v0.4s
 	WORD $0x4e20cd42 // fmla v2.4s, v10.4s, v0.4s
@@ -74949,10 +77539,10 @@ last:
 	WORD $0x3d802440 // str q0, [x2, #144]
 	WORD $0x6e27dd25 // fmul v5.4s, v9.4s, v7.4s
 	WORD $0x6e26dd04 // fmul v4.4s, v8.4s, v6.4s
-	ADD $120, R9, R0
+	ADD $128, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $116, R9, R0
+	ADD $124, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd23 // fmla v3.4s, v9.4s, v0.4s
 	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
@@ -74964,10 +77554,10 @@ last:
 	WORD $0x3d806440 // str q0, [x2, #400]
 	WORD $0x3dc00024 // ldr q4, [x1]
 	WORD $0x3dc00421 // ldr q1, [x1, #16]
-	ADD $96, R9, R0
+	ADD $104, R9, R0
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
 	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
-	ADD $92, R9, R0
+	ADD $100, R9, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc83 // fmla v3.4s, v4.4s, v0.4s
 	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
@@ -75037,7 +77627,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R7
 	BLT last
-	MOVD 488(R10), R0
+	MOVD 536(R10), R0
 	WORD $0x3dc00160 // ldr q0, [x11]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -75297,8 +77887,8 @@ TEXT ·tilePairGamma0GradNEON(SB), NOSPLIT, $136-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R12
 	MOVD 96(R8), R11
 	MOVD 144(R8), R4
@@ -75551,9 +78141,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -75723,10 +78313,10 @@ last:
 	ADD R5<<2, R4, R0
 	WORD $0x3dc00005 // ldr q5, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $96, R7, R0
+	ADD $104, R7, R0
 	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
 	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
-	ADD $92, R7, R0
+	ADD $100, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
 	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
@@ -75803,7 +78393,7 @@ last:
 	PRFM 2048(R11), PLDL1KEEP
 	WORD $0x6e32dcef // fmul v15.4s, v7.4s, v18.4s
 	WORD $0x6e26dd42 // fmul v2.4s, v10.4s, v6.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
@@ -75829,11 +78419,11 @@ last:
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
 noElements0:
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
-	ADD $124, R7, R0
+	ADD $132, R7, R0
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
 	WORD $0x4e2fcc26 // fmla v6.4s, v1.4s, v15.4s
@@ -75895,7 +78485,7 @@ noUpstream:
 noUpstream0:
 	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
 	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
@@ -75931,7 +78521,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -76011,8 +78601,8 @@ TEXT ·tilePairGamma2GradNEON(SB), NOSPLIT, $136-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R12
 	MOVD 96(R8), R11
 	MOVD 144(R8), R4
@@ -76265,9 +78855,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -76437,10 +79027,10 @@ last:
 	ADD R5<<2, R4, R0
 	WORD $0x3dc00007 // ldr q7, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $96, R7, R0
+	ADD $104, R7, R0
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
-	ADD $92, R7, R0
+	ADD $100, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
 	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
@@ -76525,7 +79115,7 @@ last:
 	PRFM 2048(R11), PLDL1KEEP
 	WORD $0x6e30dcf3 // fmul v19.4s, v7.4s, v16.4s
 	WORD $0x6e2fdcc2 // fmul v2.4s, v6.4s, v15.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
@@ -76551,11 +79141,11 @@ last:
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
 noElements0:
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
-	ADD $124, R7, R0
+	ADD $132, R7, R0
 	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
 	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
@@ -76577,7 +79167,7 @@ noElements:
 	MOVD 24(R8), R0
 	CMP $0, R0
 	BEQ noGradient
-	ADD $76, R7, R0
+	ADD $84, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dd65 // fmul v5.4s, v11.4s, v0.4s
 	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
@@ -76633,7 +79223,7 @@ noUpstream:
 noUpstream0:
 	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
 	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
@@ -76669,7 +79259,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -76749,8 +79339,8 @@ TEXT ·tilePairGammaGradNEON(SB), NOSPLIT, $136-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R12
 	MOVD 96(R8), R11
 	MOVD 144(R8), R4
@@ -77003,9 +79593,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -77170,7 +79760,7 @@ powers:
 	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
 	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
-	ADD $80, R7, R0
+	ADD $88, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
@@ -77562,10 +80152,10 @@ last:
 	ADD R5<<2, R4, R0
 	WORD $0x3dc00007 // ldr q7, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $96, R7, R0
+	ADD $104, R7, R0
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
-	ADD $92, R7, R0
+	ADD $100, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cce6 // fmla v6.4s, v7.4s, v0.4s
 	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
@@ -77650,7 +80240,7 @@ last:
 	PRFM 2048(R11), PLDL1KEEP
 	WORD $0x6e30dcf3 // fmul v19.4s, v7.4s, v16.4s
 	WORD $0x6e2fdcc2 // fmul v2.4s, v6.4s, v15.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
@@ -77676,11 +80266,11 @@ last:
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
 noElements0:
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
-	ADD $124, R7, R0
+	ADD $132, R7, R0
 	WORD $0x4d40c80e // ld1r {v14.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
 	WORD $0x4e33cc2e // fmla v14.4s, v1.4s, v19.4s
@@ -77702,7 +80292,7 @@ noElements:
 	MOVD 24(R8), R0
 	CMP $0, R0
 	BEQ noGradient
-	ADD $76, R7, R0
+	ADD $84, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dd65 // fmul v5.4s, v11.4s, v0.4s
 	WORD $0x6e20dd42 // fmul v2.4s, v10.4s, v0.4s
@@ -77758,7 +80348,7 @@ noUpstream:
 noUpstream0:
 	WORD $0x4ea9d4e1 // fsub v1.4s, v7.4s, v9.4s
 	WORD $0x4ea8d4c2 // fsub v2.4s, v6.4s, v8.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
@@ -77794,7 +80384,7 @@ noGradient:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -77874,8 +80464,8 @@ TEXT ·tilePairOverlapGradNEON(SB), NOSPLIT, $72-16
 	ADD $16, RSP, R8
 	MOVD $constants<>(SB), R12
 	MOVD args+0(FP), R9
-	MOVD 408(R9), R7
-	MOVD 336(R9), R6
+	MOVD 456(R9), R7
+	MOVD 384(R9), R6
 	MOVD 0(R9), R11
 	MOVD 96(R9), R10
 	MOVD 144(R9), R4
@@ -78096,9 +80686,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R9), R0
+	MOVD 520(R9), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R9)
+	MOVD R0, 520(R9)
 	RET
 
 inRange:
@@ -78141,14 +80731,14 @@ last:
 	ADD R5<<2, R4, R0
 	WORD $0x3dc00002 // ldr q2, [x0]
 	WORD $0x3dc00401 // ldr q1, [x0, #16]
-	ADD $108, R7, R0
+	ADD $116, R7, R0
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
-	ADD $104, R7, R0
+	ADD $112, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
 	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
-	ADD $112, R7, R0
+	ADD $120, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc86 // fmla v6.4s, v4.4s, v0.4s
 	WORD $0x4e20cc65 // fmla v5.4s, v3.4s, v0.4s
@@ -78198,7 +80788,7 @@ last:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R9), R0
+	MOVD 536(R9), R0
 	WORD $0x3dc00100 // ldr q0, [x8]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -78242,8 +80832,8 @@ TEXT ·tilePairGamma0OverlapGradNEON(SB), NOSPLIT, $72-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R12
 	MOVD 96(R8), R11
 	MOVD 144(R8), R4
@@ -78498,9 +81088,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -78665,14 +81255,14 @@ last:
 	ADD R5<<2, R4, R12
 	WORD $0x3dc00182 // ldr q2, [x12]
 	WORD $0x3dc00581 // ldr q1, [x12, #16]
-	ADD $108, R7, R0
+	ADD $116, R7, R0
 	WORD $0x4d40c806 // ld1r {v6.4s}, [x0]
 	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
-	ADD $104, R7, R0
+	ADD $112, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc46 // fmla v6.4s, v2.4s, v0.4s
 	WORD $0x4e20cc25 // fmla v5.4s, v1.4s, v0.4s
-	ADD $112, R7, R0
+	ADD $120, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd86 // fmla v6.4s, v12.4s, v0.4s
 	WORD $0x4e20cd65 // fmla v5.4s, v11.4s, v0.4s
@@ -78698,10 +81288,10 @@ last:
 	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
 	WORD $0x3dc00182 // ldr q2, [x12]
 	WORD $0x3dc00581 // ldr q1, [x12, #16]
-	ADD $96, R7, R0
+	ADD $104, R7, R0
 	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
 	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
-	ADD $92, R7, R0
+	ADD $100, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
 	WORD $0x4e20cc23 // fmla v3.4s, v1.4s, v0.4s
@@ -78780,7 +81370,7 @@ last:
 	WORD $0x4e20d600 // fadd v0.4s, v16.4s, v0.4s
 	WORD $0x6e2fdc53 // fmul v19.4s, v2.4s, v15.4s
 	WORD $0x6e20dc30 // fmul v16.4s, v1.4s, v0.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dd0f // fmul v15.4s, v8.4s, v0.4s
 	WORD $0x6e20dce0 // fmul v0.4s, v7.4s, v0.4s
@@ -78824,11 +81414,11 @@ last:
 	WORD $0x4ea01c11 // mov v17.16b, v0.16b
 
 noElements0:
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dd0d // fmul v13.4s, v8.4s, v0.4s
 	WORD $0x6e20dce0 // fmul v0.4s, v7.4s, v0.4s
-	ADD $124, R7, R0
+	ADD $132, R7, R0
 	WORD $0x4d40c810 // ld1r {v16.4s}, [x0]
 	WORD $0x4d40c80f // ld1r {v15.4s}, [x0]
 	WORD $0x4e32cdb0 // fmla v16.4s, v13.4s, v18.4s
@@ -78887,7 +81477,7 @@ noUpstream:
 noUpstream0:
 	WORD $0x4eadd521 // fsub v1.4s, v9.4s, v13.4s
 	WORD $0x4eaad482 // fsub v2.4s, v4.4s, v10.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
@@ -78923,7 +81513,7 @@ noUpstream0:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -78967,8 +81557,8 @@ TEXT ·tilePairGamma2OverlapGradNEON(SB), NOSPLIT, $72-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R12
 	MOVD 96(R8), R11
 	MOVD 144(R8), R4
@@ -79221,9 +81811,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -79389,14 +81979,14 @@ last:
 	ADD R5<<2, R4, R12
 	WORD $0x3dc00185 // ldr q5, [x12]
 	WORD $0x3dc00581 // ldr q1, [x12, #16]
-	ADD $108, R7, R0
+	ADD $116, R7, R0
 	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
 	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
-	ADD $104, R7, R0
+	ADD $112, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
 	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
-	ADD $112, R7, R0
+	ADD $120, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cda9 // fmla v9.4s, v13.4s, v0.4s
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
@@ -79422,10 +82012,10 @@ last:
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
 	WORD $0x3dc00189 // ldr q9, [x12]
 	WORD $0x3dc00581 // ldr q1, [x12, #16]
-	ADD $96, R7, R0
+	ADD $104, R7, R0
 	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
 	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
-	ADD $92, R7, R0
+	ADD $100, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
 	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
@@ -79496,7 +82086,7 @@ last:
 	PRFM 2048(R11), PLDL1KEEP
 	WORD $0x6e31dd35 // fmul v21.4s, v9.4s, v17.4s
 	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
@@ -79522,11 +82112,11 @@ last:
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
 noElements0:
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
-	ADD $124, R7, R0
+	ADD $132, R7, R0
 	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
 	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
 	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
@@ -79545,7 +82135,7 @@ noElements0:
 	WORD $0x3d800407 // str q7, [x0, #16]
 
 noElements:
-	ADD $76, R7, R0
+	ADD $84, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dda7 // fmul v7.4s, v13.4s, v0.4s
 	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
@@ -79601,7 +82191,7 @@ noUpstream:
 noUpstream0:
 	WORD $0x4eabd521 // fsub v1.4s, v9.4s, v11.4s
 	WORD $0x4eaad502 // fsub v2.4s, v8.4s, v10.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
@@ -79637,7 +82227,7 @@ noUpstream0:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -79681,8 +82271,8 @@ TEXT ·tilePairGammaOverlapGradNEON(SB), NOSPLIT, $72-16
 	ADD $16, RSP, R9
 	MOVD $constants<>(SB), R10
 	MOVD args+0(FP), R8
-	MOVD 408(R8), R7
-	MOVD 336(R8), R6
+	MOVD 456(R8), R7
+	MOVD 384(R8), R6
 	MOVD 0(R8), R12
 	MOVD 96(R8), R11
 	MOVD 144(R8), R4
@@ -79935,9 +82525,9 @@ exponential:
 	WORD $0x0e043c00 // mov w0, v0.s[0]
 	CMPW $0, R0
 	BEQ inRange
-	MOVD 472(R8), R0
+	MOVD 520(R8), R0
 	ORR $1, R0, R0
-	MOVD R0, 472(R8)
+	MOVD R0, 520(R8)
 	RET
 
 inRange:
@@ -80102,7 +82692,7 @@ powers:
 	WORD $0x4e2bd4e7 // fadd v7.4s, v7.4s, v11.4s
 	WORD $0x4e2ad4c6 // fadd v6.4s, v6.4s, v10.4s
 	WORD $0x4e29d4a5 // fadd v5.4s, v5.4s, v9.4s
-	ADD $80, R7, R0
+	ADD $88, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dd08 // fmul v8.4s, v8.4s, v0.4s
 	WORD $0x6e20dce7 // fmul v7.4s, v7.4s, v0.4s
@@ -80490,14 +83080,14 @@ last:
 	ADD R5<<2, R4, R12
 	WORD $0x3dc00185 // ldr q5, [x12]
 	WORD $0x3dc00581 // ldr q1, [x12, #16]
-	ADD $108, R7, R0
+	ADD $116, R7, R0
 	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
 	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
-	ADD $104, R7, R0
+	ADD $112, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cca9 // fmla v9.4s, v5.4s, v0.4s
 	WORD $0x4e20cc28 // fmla v8.4s, v1.4s, v0.4s
-	ADD $112, R7, R0
+	ADD $120, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cda9 // fmla v9.4s, v13.4s, v0.4s
 	WORD $0x4e20cd88 // fmla v8.4s, v12.4s, v0.4s
@@ -80523,10 +83113,10 @@ last:
 	WORD $0x6e20dca5 // fmul v5.4s, v5.4s, v0.4s
 	WORD $0x3dc00189 // ldr q9, [x12]
 	WORD $0x3dc00581 // ldr q1, [x12, #16]
-	ADD $96, R7, R0
+	ADD $104, R7, R0
 	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
 	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
-	ADD $92, R7, R0
+	ADD $100, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x4e20cd28 // fmla v8.4s, v9.4s, v0.4s
 	WORD $0x4e20cc27 // fmla v7.4s, v1.4s, v0.4s
@@ -80597,7 +83187,7 @@ last:
 	PRFM 2048(R11), PLDL1KEEP
 	WORD $0x6e31dd35 // fmul v21.4s, v9.4s, v17.4s
 	WORD $0x6e30dd02 // fmul v2.4s, v8.4s, v16.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
@@ -80623,11 +83213,11 @@ last:
 	WORD $0x4ea01c02 // mov v2.16b, v0.16b
 
 noElements0:
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc81 // fmul v1.4s, v4.4s, v0.4s
 	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
-	ADD $124, R7, R0
+	ADD $132, R7, R0
 	WORD $0x4d40c814 // ld1r {v20.4s}, [x0]
 	WORD $0x4d40c807 // ld1r {v7.4s}, [x0]
 	WORD $0x4e35cc34 // fmla v20.4s, v1.4s, v21.4s
@@ -80646,7 +83236,7 @@ noElements0:
 	WORD $0x3d800407 // str q7, [x0, #16]
 
 noElements:
-	ADD $76, R7, R0
+	ADD $84, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dda7 // fmul v7.4s, v13.4s, v0.4s
 	WORD $0x6e20dd82 // fmul v2.4s, v12.4s, v0.4s
@@ -80702,7 +83292,7 @@ noUpstream:
 noUpstream0:
 	WORD $0x4eabd521 // fsub v1.4s, v9.4s, v11.4s
 	WORD $0x4eaad502 // fsub v2.4s, v8.4s, v10.4s
-	ADD $88, R7, R0
+	ADD $96, R7, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
 	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
@@ -80738,7 +83328,7 @@ noUpstream0:
 	MOVD n+8(FP), R0
 	CMP R0, R5
 	BLT last
-	MOVD 488(R8), R0
+	MOVD 536(R8), R0
 	WORD $0x3dc00120 // ldr q0, [x9]
 	WORD $0x0e617803 // fcvtl v3.2d, v0.2s
 	WORD $0x4e617802 // fcvtl2 v2.2d, v0.4s
@@ -82915,10 +85505,10 @@ TEXT ·parabolas64x8NEON(SB), NOSPLIT, $0-72
 	MOVD $0, R4
 
 block:
-	WORD $0x3dc1acc7 // ldr q7, [x6, #1712]
-	WORD $0x3dc1acc6 // ldr q6, [x6, #1712]
-	WORD $0x3dc1acc5 // ldr q5, [x6, #1712]
-	WORD $0x3dc1acc4 // ldr q4, [x6, #1712]
+	WORD $0x3dc1b4c7 // ldr q7, [x6, #1744]
+	WORD $0x3dc1b4c6 // ldr q6, [x6, #1744]
+	WORD $0x3dc1b4c5 // ldr q5, [x6, #1744]
+	WORD $0x3dc1b4c4 // ldr q4, [x6, #1744]
 	MOVD before+8(FP), R3
 	MOVD squaresBefore+24(FP), R2
 	MOVD n+48(FP), R1
@@ -83284,14 +85874,14 @@ TEXT ·parabolas64x16NEON(SB), NOSPLIT, $0-72
 	MOVD $0, R4
 
 block:
-	WORD $0x3dc1acca // ldr q10, [x6, #1712]
-	WORD $0x3dc1acc9 // ldr q9, [x6, #1712]
-	WORD $0x3dc1acc8 // ldr q8, [x6, #1712]
-	WORD $0x3dc1acc7 // ldr q7, [x6, #1712]
-	WORD $0x3dc1acc6 // ldr q6, [x6, #1712]
-	WORD $0x3dc1acc5 // ldr q5, [x6, #1712]
-	WORD $0x3dc1acc4 // ldr q4, [x6, #1712]
-	WORD $0x3dc1acc3 // ldr q3, [x6, #1712]
+	WORD $0x3dc1b4ca // ldr q10, [x6, #1744]
+	WORD $0x3dc1b4c9 // ldr q9, [x6, #1744]
+	WORD $0x3dc1b4c8 // ldr q8, [x6, #1744]
+	WORD $0x3dc1b4c7 // ldr q7, [x6, #1744]
+	WORD $0x3dc1b4c6 // ldr q6, [x6, #1744]
+	WORD $0x3dc1b4c5 // ldr q5, [x6, #1744]
+	WORD $0x3dc1b4c4 // ldr q4, [x6, #1744]
+	WORD $0x3dc1b4c3 // ldr q3, [x6, #1744]
 	MOVD before+8(FP), R3
 	MOVD squaresBefore+24(FP), R2
 	MOVD n+48(FP), R1
@@ -83909,22 +86499,22 @@ TEXT ·parabolas64x32NEON(SB), NOSPLIT, $0-72
 	MOVD $0, R4
 
 block:
-	WORD $0x3dc1acd2 // ldr q18, [x6, #1712]
-	WORD $0x3dc1acd1 // ldr q17, [x6, #1712]
-	WORD $0x3dc1acd0 // ldr q16, [x6, #1712]
-	WORD $0x3dc1accf // ldr q15, [x6, #1712]
-	WORD $0x3dc1acce // ldr q14, [x6, #1712]
-	WORD $0x3dc1accd // ldr q13, [x6, #1712]
-	WORD $0x3dc1accc // ldr q12, [x6, #1712]
-	WORD $0x3dc1accb // ldr q11, [x6, #1712]
-	WORD $0x3dc1acca // ldr q10, [x6, #1712]
-	WORD $0x3dc1acc9 // ldr q9, [x6, #1712]
-	WORD $0x3dc1acc8 // ldr q8, [x6, #1712]
-	WORD $0x3dc1acc7 // ldr q7, [x6, #1712]
-	WORD $0x3dc1acc6 // ldr q6, [x6, #1712]
-	WORD $0x3dc1acc5 // ldr q5, [x6, #1712]
-	WORD $0x3dc1acc4 // ldr q4, [x6, #1712]
-	WORD $0x3dc1acc3 // ldr q3, [x6, #1712]
+	WORD $0x3dc1b4d2 // ldr q18, [x6, #1744]
+	WORD $0x3dc1b4d1 // ldr q17, [x6, #1744]
+	WORD $0x3dc1b4d0 // ldr q16, [x6, #1744]
+	WORD $0x3dc1b4cf // ldr q15, [x6, #1744]
+	WORD $0x3dc1b4ce // ldr q14, [x6, #1744]
+	WORD $0x3dc1b4cd // ldr q13, [x6, #1744]
+	WORD $0x3dc1b4cc // ldr q12, [x6, #1744]
+	WORD $0x3dc1b4cb // ldr q11, [x6, #1744]
+	WORD $0x3dc1b4ca // ldr q10, [x6, #1744]
+	WORD $0x3dc1b4c9 // ldr q9, [x6, #1744]
+	WORD $0x3dc1b4c8 // ldr q8, [x6, #1744]
+	WORD $0x3dc1b4c7 // ldr q7, [x6, #1744]
+	WORD $0x3dc1b4c6 // ldr q6, [x6, #1744]
+	WORD $0x3dc1b4c5 // ldr q5, [x6, #1744]
+	WORD $0x3dc1b4c4 // ldr q4, [x6, #1744]
+	WORD $0x3dc1b4c3 // ldr q3, [x6, #1744]
 	MOVD before+8(FP), R3
 	MOVD squaresBefore+24(FP), R2
 	MOVD n+48(FP), R1
@@ -85259,216 +87849,228 @@ DATA constants<>+864(SB)/4, $0x5d800000
 DATA constants<>+868(SB)/4, $0x5d800000
 DATA constants<>+872(SB)/4, $0x5d800000
 DATA constants<>+876(SB)/4, $0x5d800000
-DATA constants<>+880(SB)/4, $0x000000ff
-DATA constants<>+884(SB)/4, $0x00000000
-DATA constants<>+888(SB)/4, $0x000000ff
-DATA constants<>+892(SB)/4, $0x00000000
-DATA constants<>+896(SB)/4, $0x00000000
+DATA constants<>+880(SB)/4, $0x42b00000
+DATA constants<>+884(SB)/4, $0x42b00000
+DATA constants<>+888(SB)/4, $0x42b00000
+DATA constants<>+892(SB)/4, $0x42b00000
+DATA constants<>+896(SB)/4, $0x000000ff
 DATA constants<>+900(SB)/4, $0x00000000
-DATA constants<>+904(SB)/4, $0x00000000
+DATA constants<>+904(SB)/4, $0x000000ff
 DATA constants<>+908(SB)/4, $0x00000000
-DATA constants<>+912(SB)/4, $0x88e368f1
-DATA constants<>+916(SB)/4, $0xbee4f8b5
-DATA constants<>+920(SB)/4, $0x88e368f1
-DATA constants<>+924(SB)/4, $0xbee4f8b5
-DATA constants<>+928(SB)/4, $0x7c5ac472
-DATA constants<>+932(SB)/4, $0x3ff0000a
-DATA constants<>+936(SB)/4, $0x7c5ac472
-DATA constants<>+940(SB)/4, $0x3ff0000a
-DATA constants<>+944(SB)/4, $0xffffffff
-DATA constants<>+948(SB)/4, $0x7fefffff
-DATA constants<>+952(SB)/4, $0xffffffff
-DATA constants<>+956(SB)/4, $0x7fefffff
-DATA constants<>+960(SB)/4, $0x00000000
-DATA constants<>+964(SB)/4, $0x3c300000
-DATA constants<>+968(SB)/4, $0x00000000
-DATA constants<>+972(SB)/4, $0x3c300000
+DATA constants<>+912(SB)/4, $0x00000000
+DATA constants<>+916(SB)/4, $0x00000000
+DATA constants<>+920(SB)/4, $0x00000000
+DATA constants<>+924(SB)/4, $0x00000000
+DATA constants<>+928(SB)/4, $0x88e368f1
+DATA constants<>+932(SB)/4, $0xbee4f8b5
+DATA constants<>+936(SB)/4, $0x88e368f1
+DATA constants<>+940(SB)/4, $0xbee4f8b5
+DATA constants<>+944(SB)/4, $0x7c5ac472
+DATA constants<>+948(SB)/4, $0x3ff0000a
+DATA constants<>+952(SB)/4, $0x7c5ac472
+DATA constants<>+956(SB)/4, $0x3ff0000a
+DATA constants<>+960(SB)/4, $0xffffffff
+DATA constants<>+964(SB)/4, $0x7fefffff
+DATA constants<>+968(SB)/4, $0xffffffff
+DATA constants<>+972(SB)/4, $0x7fefffff
 DATA constants<>+976(SB)/4, $0x00000000
-DATA constants<>+980(SB)/4, $0x43b00000
+DATA constants<>+980(SB)/4, $0x3c300000
 DATA constants<>+984(SB)/4, $0x00000000
-DATA constants<>+988(SB)/4, $0x43b00000
+DATA constants<>+988(SB)/4, $0x3c300000
 DATA constants<>+992(SB)/4, $0x00000000
-DATA constants<>+996(SB)/4, $0x80000000
+DATA constants<>+996(SB)/4, $0x43b00000
 DATA constants<>+1000(SB)/4, $0x00000000
-DATA constants<>+1004(SB)/4, $0x80000000
+DATA constants<>+1004(SB)/4, $0x43b00000
 DATA constants<>+1008(SB)/4, $0x00000000
-DATA constants<>+1012(SB)/4, $0xc0875000
+DATA constants<>+1012(SB)/4, $0x80000000
 DATA constants<>+1016(SB)/4, $0x00000000
-DATA constants<>+1020(SB)/4, $0xc0875000
-DATA constants<>+1024(SB)/4, $0x652b82fe
-DATA constants<>+1028(SB)/4, $0x3ff71547
-DATA constants<>+1032(SB)/4, $0x652b82fe
-DATA constants<>+1036(SB)/4, $0x3ff71547
-DATA constants<>+1040(SB)/4, $0x39fbd688
-DATA constants<>+1044(SB)/4, $0xbfb5c01a
-DATA constants<>+1048(SB)/4, $0x39fbd688
-DATA constants<>+1052(SB)/4, $0xbfb5c01a
-DATA constants<>+1056(SB)/4, $0xfefa3800
-DATA constants<>+1060(SB)/4, $0x3fe62e42
-DATA constants<>+1064(SB)/4, $0xfefa3800
-DATA constants<>+1068(SB)/4, $0x3fe62e42
-DATA constants<>+1072(SB)/4, $0x93c76730
-DATA constants<>+1076(SB)/4, $0x3d2ef357
-DATA constants<>+1080(SB)/4, $0x93c76730
-DATA constants<>+1084(SB)/4, $0x3d2ef357
-DATA constants<>+1088(SB)/4, $0x478bb53a
-DATA constants<>+1092(SB)/4, $0x3e5c6c9b
-DATA constants<>+1096(SB)/4, $0x478bb53a
-DATA constants<>+1100(SB)/4, $0x3e5c6c9b
-DATA constants<>+1104(SB)/4, $0x28f0a8bb
-DATA constants<>+1108(SB)/4, $0x3e9283de
-DATA constants<>+1112(SB)/4, $0x28f0a8bb
-DATA constants<>+1116(SB)/4, $0x3e9283de
-DATA constants<>+1120(SB)/4, $0x351b1599
-DATA constants<>+1124(SB)/4, $0x3ec71d33
-DATA constants<>+1128(SB)/4, $0x351b1599
-DATA constants<>+1132(SB)/4, $0x3ec71d33
-DATA constants<>+1136(SB)/4, $0x6a721113
-DATA constants<>+1140(SB)/4, $0x3efa019f
-DATA constants<>+1144(SB)/4, $0x6a721113
-DATA constants<>+1148(SB)/4, $0x3efa019f
-DATA constants<>+1152(SB)/4, $0x540c7f58
-DATA constants<>+1156(SB)/4, $0x3f2a01a0
-DATA constants<>+1160(SB)/4, $0x540c7f58
-DATA constants<>+1164(SB)/4, $0x3f2a01a0
-DATA constants<>+1168(SB)/4, $0x16a2f9a5
-DATA constants<>+1172(SB)/4, $0x3f56c16c
-DATA constants<>+1176(SB)/4, $0x16a2f9a5
-DATA constants<>+1180(SB)/4, $0x3f56c16c
-DATA constants<>+1184(SB)/4, $0x11090ded
-DATA constants<>+1188(SB)/4, $0x3f811111
-DATA constants<>+1192(SB)/4, $0x11090ded
-DATA constants<>+1196(SB)/4, $0x3f811111
-DATA constants<>+1200(SB)/4, $0x555560e9
-DATA constants<>+1204(SB)/4, $0x3fa55555
-DATA constants<>+1208(SB)/4, $0x555560e9
-DATA constants<>+1212(SB)/4, $0x3fa55555
-DATA constants<>+1216(SB)/4, $0x555556d7
-DATA constants<>+1220(SB)/4, $0x3fc55555
-DATA constants<>+1224(SB)/4, $0x555556d7
-DATA constants<>+1228(SB)/4, $0x3fc55555
-DATA constants<>+1232(SB)/4, $0xfffffffe
-DATA constants<>+1236(SB)/4, $0x3fdfffff
-DATA constants<>+1240(SB)/4, $0xfffffffe
-DATA constants<>+1244(SB)/4, $0x3fdfffff
-DATA constants<>+1248(SB)/4, $0x00000000
-DATA constants<>+1252(SB)/4, $0x40000000
-DATA constants<>+1256(SB)/4, $0x00000000
-DATA constants<>+1260(SB)/4, $0x40000000
+DATA constants<>+1020(SB)/4, $0x80000000
+DATA constants<>+1024(SB)/4, $0x00000000
+DATA constants<>+1028(SB)/4, $0xc0875000
+DATA constants<>+1032(SB)/4, $0x00000000
+DATA constants<>+1036(SB)/4, $0xc0875000
+DATA constants<>+1040(SB)/4, $0x652b82fe
+DATA constants<>+1044(SB)/4, $0x3ff71547
+DATA constants<>+1048(SB)/4, $0x652b82fe
+DATA constants<>+1052(SB)/4, $0x3ff71547
+DATA constants<>+1056(SB)/4, $0x39fbd688
+DATA constants<>+1060(SB)/4, $0xbfb5c01a
+DATA constants<>+1064(SB)/4, $0x39fbd688
+DATA constants<>+1068(SB)/4, $0xbfb5c01a
+DATA constants<>+1072(SB)/4, $0xfefa3800
+DATA constants<>+1076(SB)/4, $0x3fe62e42
+DATA constants<>+1080(SB)/4, $0xfefa3800
+DATA constants<>+1084(SB)/4, $0x3fe62e42
+DATA constants<>+1088(SB)/4, $0x93c76730
+DATA constants<>+1092(SB)/4, $0x3d2ef357
+DATA constants<>+1096(SB)/4, $0x93c76730
+DATA constants<>+1100(SB)/4, $0x3d2ef357
+DATA constants<>+1104(SB)/4, $0x478bb53a
+DATA constants<>+1108(SB)/4, $0x3e5c6c9b
+DATA constants<>+1112(SB)/4, $0x478bb53a
+DATA constants<>+1116(SB)/4, $0x3e5c6c9b
+DATA constants<>+1120(SB)/4, $0x28f0a8bb
+DATA constants<>+1124(SB)/4, $0x3e9283de
+DATA constants<>+1128(SB)/4, $0x28f0a8bb
+DATA constants<>+1132(SB)/4, $0x3e9283de
+DATA constants<>+1136(SB)/4, $0x351b1599
+DATA constants<>+1140(SB)/4, $0x3ec71d33
+DATA constants<>+1144(SB)/4, $0x351b1599
+DATA constants<>+1148(SB)/4, $0x3ec71d33
+DATA constants<>+1152(SB)/4, $0x6a721113
+DATA constants<>+1156(SB)/4, $0x3efa019f
+DATA constants<>+1160(SB)/4, $0x6a721113
+DATA constants<>+1164(SB)/4, $0x3efa019f
+DATA constants<>+1168(SB)/4, $0x540c7f58
+DATA constants<>+1172(SB)/4, $0x3f2a01a0
+DATA constants<>+1176(SB)/4, $0x540c7f58
+DATA constants<>+1180(SB)/4, $0x3f2a01a0
+DATA constants<>+1184(SB)/4, $0x16a2f9a5
+DATA constants<>+1188(SB)/4, $0x3f56c16c
+DATA constants<>+1192(SB)/4, $0x16a2f9a5
+DATA constants<>+1196(SB)/4, $0x3f56c16c
+DATA constants<>+1200(SB)/4, $0x11090ded
+DATA constants<>+1204(SB)/4, $0x3f811111
+DATA constants<>+1208(SB)/4, $0x11090ded
+DATA constants<>+1212(SB)/4, $0x3f811111
+DATA constants<>+1216(SB)/4, $0x555560e9
+DATA constants<>+1220(SB)/4, $0x3fa55555
+DATA constants<>+1224(SB)/4, $0x555560e9
+DATA constants<>+1228(SB)/4, $0x3fa55555
+DATA constants<>+1232(SB)/4, $0x555556d7
+DATA constants<>+1236(SB)/4, $0x3fc55555
+DATA constants<>+1240(SB)/4, $0x555556d7
+DATA constants<>+1244(SB)/4, $0x3fc55555
+DATA constants<>+1248(SB)/4, $0xfffffffe
+DATA constants<>+1252(SB)/4, $0x3fdfffff
+DATA constants<>+1256(SB)/4, $0xfffffffe
+DATA constants<>+1260(SB)/4, $0x3fdfffff
 DATA constants<>+1264(SB)/4, $0x00000000
-DATA constants<>+1268(SB)/4, $0xbff00000
+DATA constants<>+1268(SB)/4, $0x40000000
 DATA constants<>+1272(SB)/4, $0x00000000
-DATA constants<>+1276(SB)/4, $0xbff00000
+DATA constants<>+1276(SB)/4, $0x40000000
 DATA constants<>+1280(SB)/4, $0x00000000
-DATA constants<>+1284(SB)/4, $0xbfe00000
+DATA constants<>+1284(SB)/4, $0xbff00000
 DATA constants<>+1288(SB)/4, $0x00000000
-DATA constants<>+1292(SB)/4, $0xbfe00000
-DATA constants<>+1296(SB)/4, $0x1369c1b7
-DATA constants<>+1300(SB)/4, $0xbf7d07ff
-DATA constants<>+1304(SB)/4, $0x1369c1b7
-DATA constants<>+1308(SB)/4, $0xbf7d07ff
-DATA constants<>+1312(SB)/4, $0xefe15fb0
-DATA constants<>+1316(SB)/4, $0x3f9b3b2f
-DATA constants<>+1320(SB)/4, $0xefe15fb0
-DATA constants<>+1324(SB)/4, $0x3f9b3b2f
-DATA constants<>+1328(SB)/4, $0x302189f6
-DATA constants<>+1332(SB)/4, $0xbfa82c4f
-DATA constants<>+1336(SB)/4, $0x302189f6
-DATA constants<>+1340(SB)/4, $0xbfa82c4f
-DATA constants<>+1344(SB)/4, $0x95b7160c
-DATA constants<>+1348(SB)/4, $0x3facf9db
-DATA constants<>+1352(SB)/4, $0x95b7160c
-DATA constants<>+1356(SB)/4, $0x3facf9db
-DATA constants<>+1360(SB)/4, $0xad15f00f
-DATA constants<>+1364(SB)/4, $0xbfad95c4
-DATA constants<>+1368(SB)/4, $0xad15f00f
-DATA constants<>+1372(SB)/4, $0xbfad95c4
-DATA constants<>+1376(SB)/4, $0x3b339177
-DATA constants<>+1380(SB)/4, $0x3fae2aaa
-DATA constants<>+1384(SB)/4, $0x3b339177
-DATA constants<>+1388(SB)/4, $0x3fae2aaa
-DATA constants<>+1392(SB)/4, $0x370d0ab2
-DATA constants<>+1396(SB)/4, $0xbfafdede
-DATA constants<>+1400(SB)/4, $0x370d0ab2
-DATA constants<>+1404(SB)/4, $0xbfafdede
-DATA constants<>+1408(SB)/4, $0x5aef6462
-DATA constants<>+1412(SB)/4, $0x3fb10d28
-DATA constants<>+1416(SB)/4, $0x5aef6462
-DATA constants<>+1420(SB)/4, $0x3fb10d28
-DATA constants<>+1424(SB)/4, $0xf18dada9
-DATA constants<>+1428(SB)/4, $0xbfb249d7
-DATA constants<>+1432(SB)/4, $0xf18dada9
-DATA constants<>+1436(SB)/4, $0xbfb249d7
-DATA constants<>+1440(SB)/4, $0x4fe551b0
-DATA constants<>+1444(SB)/4, $0x3fb3b191
-DATA constants<>+1448(SB)/4, $0x4fe551b0
-DATA constants<>+1452(SB)/4, $0x3fb3b191
-DATA constants<>+1456(SB)/4, $0xbb96352a
-DATA constants<>+1460(SB)/4, $0xbfb55554
-DATA constants<>+1464(SB)/4, $0xbb96352a
-DATA constants<>+1468(SB)/4, $0xbfb55554
-DATA constants<>+1472(SB)/4, $0xe7911346
-DATA constants<>+1476(SB)/4, $0x3fb745cd
-DATA constants<>+1480(SB)/4, $0xe7911346
-DATA constants<>+1484(SB)/4, $0x3fb745cd
-DATA constants<>+1488(SB)/4, $0x673c94c7
-DATA constants<>+1492(SB)/4, $0xbfb99999
-DATA constants<>+1496(SB)/4, $0x673c94c7
-DATA constants<>+1500(SB)/4, $0xbfb99999
-DATA constants<>+1504(SB)/4, $0x30b14ae0
-DATA constants<>+1508(SB)/4, $0x3fbc71c7
-DATA constants<>+1512(SB)/4, $0x30b14ae0
-DATA constants<>+1516(SB)/4, $0x3fbc71c7
-DATA constants<>+1520(SB)/4, $0x00d39e1b
-DATA constants<>+1524(SB)/4, $0xbfc00000
-DATA constants<>+1528(SB)/4, $0x00d39e1b
-DATA constants<>+1532(SB)/4, $0xbfc00000
-DATA constants<>+1536(SB)/4, $0x922a3d26
-DATA constants<>+1540(SB)/4, $0x3fc24924
-DATA constants<>+1544(SB)/4, $0x922a3d26
-DATA constants<>+1548(SB)/4, $0x3fc24924
-DATA constants<>+1552(SB)/4, $0x5552bdcb
-DATA constants<>+1556(SB)/4, $0xbfc55555
-DATA constants<>+1560(SB)/4, $0x5552bdcb
-DATA constants<>+1564(SB)/4, $0xbfc55555
-DATA constants<>+1568(SB)/4, $0x9999c6bd
-DATA constants<>+1572(SB)/4, $0x3fc99999
-DATA constants<>+1576(SB)/4, $0x9999c6bd
-DATA constants<>+1580(SB)/4, $0x3fc99999
-DATA constants<>+1584(SB)/4, $0x00000158
-DATA constants<>+1588(SB)/4, $0xbfd00000
-DATA constants<>+1592(SB)/4, $0x00000158
-DATA constants<>+1596(SB)/4, $0xbfd00000
-DATA constants<>+1600(SB)/4, $0x5555554a
-DATA constants<>+1604(SB)/4, $0x3fd55555
-DATA constants<>+1608(SB)/4, $0x5555554a
-DATA constants<>+1612(SB)/4, $0x3fd55555
-DATA constants<>+1616(SB)/4, $0x00000000
-DATA constants<>+1620(SB)/4, $0x00080000
-DATA constants<>+1624(SB)/4, $0x00000000
-DATA constants<>+1628(SB)/4, $0x00080000
+DATA constants<>+1292(SB)/4, $0xbff00000
+DATA constants<>+1296(SB)/4, $0x00000000
+DATA constants<>+1300(SB)/4, $0xbfe00000
+DATA constants<>+1304(SB)/4, $0x00000000
+DATA constants<>+1308(SB)/4, $0xbfe00000
+DATA constants<>+1312(SB)/4, $0x1369c1b7
+DATA constants<>+1316(SB)/4, $0xbf7d07ff
+DATA constants<>+1320(SB)/4, $0x1369c1b7
+DATA constants<>+1324(SB)/4, $0xbf7d07ff
+DATA constants<>+1328(SB)/4, $0xefe15fb0
+DATA constants<>+1332(SB)/4, $0x3f9b3b2f
+DATA constants<>+1336(SB)/4, $0xefe15fb0
+DATA constants<>+1340(SB)/4, $0x3f9b3b2f
+DATA constants<>+1344(SB)/4, $0x302189f6
+DATA constants<>+1348(SB)/4, $0xbfa82c4f
+DATA constants<>+1352(SB)/4, $0x302189f6
+DATA constants<>+1356(SB)/4, $0xbfa82c4f
+DATA constants<>+1360(SB)/4, $0x95b7160c
+DATA constants<>+1364(SB)/4, $0x3facf9db
+DATA constants<>+1368(SB)/4, $0x95b7160c
+DATA constants<>+1372(SB)/4, $0x3facf9db
+DATA constants<>+1376(SB)/4, $0xad15f00f
+DATA constants<>+1380(SB)/4, $0xbfad95c4
+DATA constants<>+1384(SB)/4, $0xad15f00f
+DATA constants<>+1388(SB)/4, $0xbfad95c4
+DATA constants<>+1392(SB)/4, $0x3b339177
+DATA constants<>+1396(SB)/4, $0x3fae2aaa
+DATA constants<>+1400(SB)/4, $0x3b339177
+DATA constants<>+1404(SB)/4, $0x3fae2aaa
+DATA constants<>+1408(SB)/4, $0x370d0ab2
+DATA constants<>+1412(SB)/4, $0xbfafdede
+DATA constants<>+1416(SB)/4, $0x370d0ab2
+DATA constants<>+1420(SB)/4, $0xbfafdede
+DATA constants<>+1424(SB)/4, $0x5aef6462
+DATA constants<>+1428(SB)/4, $0x3fb10d28
+DATA constants<>+1432(SB)/4, $0x5aef6462
+DATA constants<>+1436(SB)/4, $0x3fb10d28
+DATA constants<>+1440(SB)/4, $0xf18dada9
+DATA constants<>+1444(SB)/4, $0xbfb249d7
+DATA constants<>+1448(SB)/4, $0xf18dada9
+DATA constants<>+1452(SB)/4, $0xbfb249d7
+DATA constants<>+1456(SB)/4, $0x4fe551b0
+DATA constants<>+1460(SB)/4, $0x3fb3b191
+DATA constants<>+1464(SB)/4, $0x4fe551b0
+DATA constants<>+1468(SB)/4, $0x3fb3b191
+DATA constants<>+1472(SB)/4, $0xbb96352a
+DATA constants<>+1476(SB)/4, $0xbfb55554
+DATA constants<>+1480(SB)/4, $0xbb96352a
+DATA constants<>+1484(SB)/4, $0xbfb55554
+DATA constants<>+1488(SB)/4, $0xe7911346
+DATA constants<>+1492(SB)/4, $0x3fb745cd
+DATA constants<>+1496(SB)/4, $0xe7911346
+DATA constants<>+1500(SB)/4, $0x3fb745cd
+DATA constants<>+1504(SB)/4, $0x673c94c7
+DATA constants<>+1508(SB)/4, $0xbfb99999
+DATA constants<>+1512(SB)/4, $0x673c94c7
+DATA constants<>+1516(SB)/4, $0xbfb99999
+DATA constants<>+1520(SB)/4, $0x30b14ae0
+DATA constants<>+1524(SB)/4, $0x3fbc71c7
+DATA constants<>+1528(SB)/4, $0x30b14ae0
+DATA constants<>+1532(SB)/4, $0x3fbc71c7
+DATA constants<>+1536(SB)/4, $0x00d39e1b
+DATA constants<>+1540(SB)/4, $0xbfc00000
+DATA constants<>+1544(SB)/4, $0x00d39e1b
+DATA constants<>+1548(SB)/4, $0xbfc00000
+DATA constants<>+1552(SB)/4, $0x922a3d26
+DATA constants<>+1556(SB)/4, $0x3fc24924
+DATA constants<>+1560(SB)/4, $0x922a3d26
+DATA constants<>+1564(SB)/4, $0x3fc24924
+DATA constants<>+1568(SB)/4, $0x5552bdcb
+DATA constants<>+1572(SB)/4, $0xbfc55555
+DATA constants<>+1576(SB)/4, $0x5552bdcb
+DATA constants<>+1580(SB)/4, $0xbfc55555
+DATA constants<>+1584(SB)/4, $0x9999c6bd
+DATA constants<>+1588(SB)/4, $0x3fc99999
+DATA constants<>+1592(SB)/4, $0x9999c6bd
+DATA constants<>+1596(SB)/4, $0x3fc99999
+DATA constants<>+1600(SB)/4, $0x00000158
+DATA constants<>+1604(SB)/4, $0xbfd00000
+DATA constants<>+1608(SB)/4, $0x00000158
+DATA constants<>+1612(SB)/4, $0xbfd00000
+DATA constants<>+1616(SB)/4, $0x5555554a
+DATA constants<>+1620(SB)/4, $0x3fd55555
+DATA constants<>+1624(SB)/4, $0x5555554a
+DATA constants<>+1628(SB)/4, $0x3fd55555
 DATA constants<>+1632(SB)/4, $0x00000000
-DATA constants<>+1636(SB)/4, $0x43300000
+DATA constants<>+1636(SB)/4, $0x00080000
 DATA constants<>+1640(SB)/4, $0x00000000
-DATA constants<>+1644(SB)/4, $0x43300000
-DATA constants<>+1648(SB)/4, $0x000003ff
+DATA constants<>+1644(SB)/4, $0x00080000
+DATA constants<>+1648(SB)/4, $0x00000000
 DATA constants<>+1652(SB)/4, $0x43300000
-DATA constants<>+1656(SB)/4, $0x000003ff
+DATA constants<>+1656(SB)/4, $0x00000000
 DATA constants<>+1660(SB)/4, $0x43300000
-DATA constants<>+1664(SB)/4, $0x00000000
-DATA constants<>+1668(SB)/4, $0x00100000
-DATA constants<>+1672(SB)/4, $0x00000000
-DATA constants<>+1676(SB)/4, $0x00100000
-DATA constants<>+1680(SB)/4, $0x00000001
-DATA constants<>+1684(SB)/4, $0x00000000
-DATA constants<>+1688(SB)/4, $0x00000001
-DATA constants<>+1692(SB)/4, $0x00000000
-DATA constants<>+1696(SB)/4, $0x000003ff
-DATA constants<>+1700(SB)/4, $0x43380000
-DATA constants<>+1704(SB)/4, $0x000003ff
-DATA constants<>+1708(SB)/4, $0x43380000
-DATA constants<>+1712(SB)/4, $0x00000000
-DATA constants<>+1716(SB)/4, $0x7ff00000
-DATA constants<>+1720(SB)/4, $0x00000000
-DATA constants<>+1724(SB)/4, $0x7ff00000
-GLOBL constants<>(SB), RODATA|NOPTR, $1728
+DATA constants<>+1664(SB)/4, $0x000003ff
+DATA constants<>+1668(SB)/4, $0x43300000
+DATA constants<>+1672(SB)/4, $0x000003ff
+DATA constants<>+1676(SB)/4, $0x43300000
+DATA constants<>+1680(SB)/4, $0x00000000
+DATA constants<>+1684(SB)/4, $0x00100000
+DATA constants<>+1688(SB)/4, $0x00000000
+DATA constants<>+1692(SB)/4, $0x00100000
+DATA constants<>+1696(SB)/4, $0x00000001
+DATA constants<>+1700(SB)/4, $0x00000000
+DATA constants<>+1704(SB)/4, $0x00000001
+DATA constants<>+1708(SB)/4, $0x00000000
+DATA constants<>+1712(SB)/4, $0xffffffff
+DATA constants<>+1716(SB)/4, $0x7fffffff
+DATA constants<>+1720(SB)/4, $0xffffffff
+DATA constants<>+1724(SB)/4, $0x7fffffff
+DATA constants<>+1728(SB)/4, $0x00000000
+DATA constants<>+1732(SB)/4, $0x40862800
+DATA constants<>+1736(SB)/4, $0x00000000
+DATA constants<>+1740(SB)/4, $0x40862800
+DATA constants<>+1744(SB)/4, $0x00000000
+DATA constants<>+1748(SB)/4, $0x7ff00000
+DATA constants<>+1752(SB)/4, $0x00000000
+DATA constants<>+1756(SB)/4, $0x7ff00000
+DATA constants<>+1760(SB)/4, $0x000003ff
+DATA constants<>+1764(SB)/4, $0x43380000
+DATA constants<>+1768(SB)/4, $0x000003ff
+DATA constants<>+1772(SB)/4, $0x43380000
+GLOBL constants<>(SB), RODATA|NOPTR, $1776

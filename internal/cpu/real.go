@@ -3,6 +3,8 @@ package cpu
 import (
 	"math"
 	"unsafe"
+
+	"github.com/x/afl/internal/cpu/kernel"
 )
 
 // real is an element type of the row kernels.
@@ -77,6 +79,14 @@ func logNormals[T real](row []T) {
 			row[i] = logNormal64(x)
 		}
 	}
+}
+
+// expHigh is a number up to which the exponential is finite.
+func expHigh[T real]() T {
+	if isFloat32[T]() {
+		return kernel.ExpHigh
+	}
+	return T(kernel.Float64.ExpHigh)
 }
 
 // smallest is the smallest normal number.

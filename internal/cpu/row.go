@@ -55,6 +55,13 @@ func plainRows[T real]() rowKernels[T] {
 		kernel.RowGradNone:    func(a *rowArgs[T], n int) { rowGrad(a, n, kernel.RowSumsNone) },
 		kernel.RowGradSigmoid: func(a *rowArgs[T], n int) { rowGrad(a, n, kernel.RowSumsSigmoid) },
 		kernel.RowGradSoftmax: func(a *rowArgs[T], n int) { rowGrad(a, n, kernel.RowSumsSoftmax) },
+
+		kernel.RowDistance:    rowDistance[T],
+		kernel.RowField:       func(a *rowArgs[T], n int) { rowField(a, n, false) },
+		kernel.RowFieldSquare: func(a *rowArgs[T], n int) { rowField(a, n, true) },
+		kernel.RowErrors:      rowErrors[T],
+		kernel.RowBinaryPower: rowBinaryPower[T], kernel.RowBinaryFocal: func(a *rowArgs[T], n int) { rowBinary(a, n, false) },
+		kernel.RowLogPower: rowLogPower[T], kernel.RowLogFocal: func(a *rowArgs[T], n int) { rowBinary(a, n, true) },
 	}
 }
 

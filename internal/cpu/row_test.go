@@ -28,7 +28,7 @@ func randomRowArgs[T real](r *rand.Rand, logit func() T, n, offset int) *rowArgs
 	}
 	unit := func(int) T { return T(r.Float64()) }
 	normal := func(int) T { return T(r.NormFloat64()) }
-	for _, arg := range []kernel.RowArg{kernel.ArgGrad, kernel.ArgElements, kernel.ArgUpstream, kernel.ArgDerivative, kernel.ArgAfter,
+	for _, arg := range []kernel.RowArg{kernel.ArgGrad, kernel.ArgElements, kernel.ArgUpstream, kernel.ArgDerivative, kernel.ArgAfter, kernel.ArgField, kernel.ArgField0,
 		kernel.ArgGrad0, kernel.ArgElements0, kernel.ArgUpstream0} {
 		a.row[arg] = fill(n, normal)
 	}
@@ -54,6 +54,7 @@ func randomRowArgs[T real](r *rand.Rand, logit func() T, n, offset int) *rowArgs
 		coef[kernel.CoefChannel] = T(r.IntN(3))
 		coef[kernel.CoefGamma] = T(3 * r.Float64())
 		coef[kernel.CoefMinusGamma] = -coef[kernel.CoefGamma]
+		coef[kernel.CoefMinusGammaNeg] = T(-3 * r.Float64())
 		if r.IntN(3) == 0 {
 			coef[kernel.CoefUniform] = 0
 		}
@@ -144,7 +145,7 @@ func testRowKernels[T real](t *testing.T, kernels *rowKernels[T]) {
 					}
 					// Without optional outputs.
 					for _, arg := range []kernel.RowArg{kernel.ArgGrad, kernel.ArgElements, kernel.ArgDerivative, kernel.ArgGrad0, kernel.ArgElements0} {
-						if which.Exponent() != kernel.NoPointwise {
+						if which.Exponent() != kernel.NoPointwise || which >= kernel.RowDistance {
 							args.row[arg] = nil
 						}
 					}
@@ -169,6 +170,8 @@ func testRowSequences[T real](t *testing.T, kernels *rowKernels[T]) {
 		{kernel.RowExp, kernel.RowLog, kernel.RowPower, kernel.RowFocal, kernel.RowSumsSigmoid, kernel.RowGradSigmoid},
 		{kernel.RowScaledExp, kernel.RowLog, kernel.RowFocalTwo},
 		{kernel.RowExp, kernel.RowLog, kernel.RowFocalZero, kernel.RowSumsNone, kernel.RowGradNone},
+		{kernel.RowExp, kernel.RowLog, kernel.RowBinaryPower, kernel.RowBinaryFocal, kernel.RowLogPower, kernel.RowLogFocal, kernel.RowErrors},
+		{kernel.RowExp, kernel.RowDistance, kernel.RowField, kernel.RowFieldSquare},
 		{kernel.RowDifference, kernel.RowExp, kernel.RowLog, kernel.RowPairPower, kernel.RowPairFocal, kernel.RowPairSums, kernel.RowPairGrad},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxPower, kernel.RowSoftmaxFocal, kernel.RowAfter, kernel.RowPullback},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxFocalTwo, kernel.RowGradSoftmax, kernel.RowAfter, kernel.RowPullback},

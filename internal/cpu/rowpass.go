@@ -14,6 +14,7 @@ type rowPass[T real] struct {
 	labels  *labelReader // nil for a target of maps, and if the classes do not fit a byte
 	kernels *rowKernels[T]
 	tile    func(v kernel.Variant, a *rowArgs[T], n int) // nil for row kernels
+	terms   func(t *rowTile[T])                          // of a loss that is no plan, else nil
 	// firstTiled is 1 if a tile kernel computes both channels of a pair, else 0.
 	firstTiled int
 	plan       *plan.Plan
@@ -113,16 +114,8 @@ func (f *rowPass[T]) constants() bool {
 	good := true
 	for i := range f.N * f.C {
 		coef, ch := f.coef[i*kernel.RowCoefs:(i+1)*kernel.RowCoefs], i%f.C
-		set := func(at int, v float64) {
-			coef[at] = T(v)
-			good = good && (!math.IsInf(float64(coef[at]), 0) || math.IsInf(v, 0))
-		}
-		factor := func(at int, v float64) {
-			set(at, v)
-			if isFloat32[T]() && v != 0 && !(math.Abs(v) >= kernel.SmallestWeight && math.Abs(v) <= kernel.LargestWeight) {
-				good = false
-			}
-		}
+		set := func(at int, v float64) { good = setConstant(coef, at, v) && good }
+		factor := func(at int, v float64) { good = setConstant(coef, at, v) && isFactor[T](v) && good }
 		set(kernel.CoefChannel, float64(ch))
 		if w := f.plan.Pointwise; w != nil && ch+1 == w.First && f.C == 2 {
 			// Channel 0 of a pair has no elements; their factor 0 is not to meet an infinite power.
@@ -180,6 +173,17 @@ func (f *rowPass[T]) constants() bool {
 	return good
 }
 
+// setConstant sets a constant and returns whether it is in the range of T.
+func setConstant[T real](coef []T, at int, v float64) bool {
+	coef[at] = T(v)
+	return !math.IsInf(float64(coef[at]), 0) || math.IsInf(v, 0)
+}
+
+// isFactor reports whether products with v stay in the range of T.
+func isFactor[T real](v float64) bool {
+	return !isFloat32[T]() || v == 0 || math.Abs(v) >= kernel.SmallestWeight && math.Abs(v) <= kernel.LargestWeight
+}
+
 // rowScratch is scratch memory for row kernels.
 type rowScratch[T real] struct {
 	args rowArgs[T]
@@ -192,6 +196,7 @@ type rowScratch[T real] struct {
 	lanes                                                []float64
 	target                                               [][]T // of each channel: its row of t, or its map in place
 	soft, written                                        []bool
+	field                                                [2][]T // rows of fields that are converted, padded or computed
 	y                                                    [kernel.Tile]uint8
 	class                                                []int32
 	wide                                                 [kernel.Tile]float64
@@ -199,7 +204,7 @@ type rowScratch[T real] struct {
 
 func (s *rowScratch[T]) reserve(c int) {
 	if s.ones == nil {
-		for _, row := range []*[]T{&s.m, &s.weight, &s.ones, &s.lowest} {
+		for _, row := range []*[]T{&s.m, &s.weight, &s.ones, &s.lowest, &s.field[0], &s.field[1]} {
 			*row = alignedOf[T](kernel.Tile)
 		}
 		for i := range s.ones {
@@ -226,9 +231,9 @@ func alignedOf[T real](n int) []T {
 // rowOf returns the row of channel c in scratch memory.
 func rowOf[T real](s []T, c int) []T { return s[c*kernel.Tile:][:kernel.Tile] }
 
-// chunk computes one chunk and adds its sums to acc, in the layout of pass. It returns
-// ok = false if a result exceeded the range of T.
-func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, err error) {
+// tiles computes the tiles of a chunk and leaves the sums in s.lanes. It returns ok = false if
+// an input is outside the range of T.
+func (f *rowPass[T]) tiles(ch chunk, s *rowScratch[T]) (ok bool, err error) {
 	s.reserve(f.C)
 	defer func() { // keeps no tensor alive
 		s.args.row = [kernel.RowArgs][]T{}
@@ -256,6 +261,22 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 			}
 		}
 	}
+	return true, nil
+}
+
+// sum returns a sum of a channel, and whether it is finite.
+func (s *rowScratch[T]) sum(c, i int) (v float64, finite bool) {
+	lanes := lanesOf[T]()
+	v = sumLanes(s.lanes[(c*kernel.RowSums+i)*lanes:][:lanes])
+	return v, !math.IsNaN(v) && !math.IsInf(v, 0)
+}
+
+// chunk computes one chunk and adds its sums to acc, in the layout of pass. It returns
+// ok = false if a result exceeded the range of T.
+func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, err error) {
+	if ok, err := f.tiles(ch, s); err != nil || !ok {
+		return false, err
+	}
 	first := f.C
 	if f.plan.Pointwise != nil {
 		first = f.plan.Pointwise.First
@@ -263,8 +284,8 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 	ok = true
 	for c := range f.C {
 		sum := func(i int) float64 {
-			v := sumLanes(s.lanes[(c*kernel.RowSums+i)*lanes:][:lanes])
-			ok = ok && !math.IsNaN(v) && !math.IsInf(v, 0)
+			v, finite := s.sum(c, i)
+			ok = ok && finite
 			return v
 		}
 		acc[0] += sum(kernel.RowSumPointwise)
@@ -375,11 +396,14 @@ func (t *rowTile[T]) compute() (ok bool, err error) {
 		return false, err
 	}
 	clear(t.s.written)
-	if t.tile != nil {
-		if err := t.terms(); err != nil {
+	switch {
+	case t.terms != nil:
+		t.terms(t)
+	case t.tile != nil:
+		if err := t.tileTerms(); err != nil {
 			return false, err
 		}
-	} else {
+	default:
 		t.sigmoid()
 		t.softmax()
 	}
@@ -639,8 +663,8 @@ func (t *rowTile[T]) overlap(c int, sums, grad kernel.Row) {
 	t.s.written[c] = true
 }
 
-// terms computes all terms by tile kernels.
-func (t *rowTile[T]) terms() error {
+// tileTerms computes all terms by tile kernels.
+func (t *rowTile[T]) tileTerms() error {
 	for c := t.firstTiled; c < t.C; c++ {
 		v, ok := t.tileVariant(c)
 		if !ok {

@@ -1063,6 +1063,11 @@ func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackAVX2(dst *uint8, src *uint64, words int)
 
+// packMarginsAVX2 is packMarginsGo for at least one word.
+//
+//go:noescape
+func packMarginsAVX2(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
+
 // widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape
@@ -1263,6 +1268,46 @@ func rowGradSigmoid32AVX512(args *byte, n int)
 //go:noescape
 func rowGradSoftmax32AVX512(args *byte, n int)
 
+// rowDistance32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDistance32AVX512(args *byte, n int)
+
+// rowField32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowField32AVX512(args *byte, n int)
+
+// rowFieldSquare32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFieldSquare32AVX512(args *byte, n int)
+
+// rowErrors32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowErrors32AVX512(args *byte, n int)
+
+// rowBinaryPower32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryPower32AVX512(args *byte, n int)
+
+// rowBinaryFocal32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryFocal32AVX512(args *byte, n int)
+
+// rowLogPower32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogPower32AVX512(args *byte, n int)
+
+// rowLogFocal32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogFocal32AVX512(args *byte, n int)
+
 // rowClass64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1437,6 +1482,46 @@ func rowGradSigmoid64AVX512(args *byte, n int)
 //
 //go:noescape
 func rowGradSoftmax64AVX512(args *byte, n int)
+
+// rowDistance64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDistance64AVX512(args *byte, n int)
+
+// rowField64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowField64AVX512(args *byte, n int)
+
+// rowFieldSquare64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFieldSquare64AVX512(args *byte, n int)
+
+// rowErrors64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowErrors64AVX512(args *byte, n int)
+
+// rowBinaryPower64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryPower64AVX512(args *byte, n int)
+
+// rowBinaryFocal64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryFocal64AVX512(args *byte, n int)
+
+// rowLogPower64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogPower64AVX512(args *byte, n int)
+
+// rowLogFocal64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogFocal64AVX512(args *byte, n int)
 
 // rowClass32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1613,6 +1698,46 @@ func rowGradSigmoid32AVX2(args *byte, n int)
 //go:noescape
 func rowGradSoftmax32AVX2(args *byte, n int)
 
+// rowDistance32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDistance32AVX2(args *byte, n int)
+
+// rowField32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowField32AVX2(args *byte, n int)
+
+// rowFieldSquare32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFieldSquare32AVX2(args *byte, n int)
+
+// rowErrors32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowErrors32AVX2(args *byte, n int)
+
+// rowBinaryPower32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryPower32AVX2(args *byte, n int)
+
+// rowBinaryFocal32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryFocal32AVX2(args *byte, n int)
+
+// rowLogPower32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogPower32AVX2(args *byte, n int)
+
+// rowLogFocal32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogFocal32AVX2(args *byte, n int)
+
 // rowClass64AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1787,6 +1912,46 @@ func rowGradSigmoid64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowGradSoftmax64AVX2(args *byte, n int)
+
+// rowDistance64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDistance64AVX2(args *byte, n int)
+
+// rowField64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowField64AVX2(args *byte, n int)
+
+// rowFieldSquare64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFieldSquare64AVX2(args *byte, n int)
+
+// rowErrors64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowErrors64AVX2(args *byte, n int)
+
+// rowBinaryPower64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryPower64AVX2(args *byte, n int)
+
+// rowBinaryFocal64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryFocal64AVX2(args *byte, n int)
+
+// rowLogPower64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogPower64AVX2(args *byte, n int)
+
+// rowLogFocal64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogFocal64AVX2(args *byte, n int)
 
 // tileOverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
 //

@@ -547,6 +547,11 @@ func packMapNEON(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackNEON(dst *uint8, src *uint64, words int)
 
+// packMarginsNEON is packMarginsGo for at least one word.
+//
+//go:noescape
+func packMarginsNEON(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
+
 // widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape
@@ -742,6 +747,46 @@ func rowGradSigmoid32NEON(args *byte, n int)
 //go:noescape
 func rowGradSoftmax32NEON(args *byte, n int)
 
+// rowDistance32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDistance32NEON(args *byte, n int)
+
+// rowField32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowField32NEON(args *byte, n int)
+
+// rowFieldSquare32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFieldSquare32NEON(args *byte, n int)
+
+// rowErrors32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowErrors32NEON(args *byte, n int)
+
+// rowBinaryPower32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryPower32NEON(args *byte, n int)
+
+// rowBinaryFocal32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryFocal32NEON(args *byte, n int)
+
+// rowLogPower32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogPower32NEON(args *byte, n int)
+
+// rowLogFocal32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogFocal32NEON(args *byte, n int)
+
 // rowClass64NEON is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -916,6 +961,46 @@ func rowGradSigmoid64NEON(args *byte, n int)
 //
 //go:noescape
 func rowGradSoftmax64NEON(args *byte, n int)
+
+// rowDistance64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowDistance64NEON(args *byte, n int)
+
+// rowField64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowField64NEON(args *byte, n int)
+
+// rowFieldSquare64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowFieldSquare64NEON(args *byte, n int)
+
+// rowErrors64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowErrors64NEON(args *byte, n int)
+
+// rowBinaryPower64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryPower64NEON(args *byte, n int)
+
+// rowBinaryFocal64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowBinaryFocal64NEON(args *byte, n int)
+
+// rowLogPower64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogPower64NEON(args *byte, n int)
+
+// rowLogFocal64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLogFocal64NEON(args *byte, n int)
 
 // tileOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
 //

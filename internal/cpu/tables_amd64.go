@@ -308,6 +308,14 @@ var rows32AVX512 = [kernel.Rows]rowRoutine{
 	rowGradNone32AVX512,
 	rowGradSigmoid32AVX512,
 	rowGradSoftmax32AVX512,
+	rowDistance32AVX512,
+	rowField32AVX512,
+	rowFieldSquare32AVX512,
+	rowErrors32AVX512,
+	rowBinaryPower32AVX512,
+	rowBinaryFocal32AVX512,
+	rowLogPower32AVX512,
+	rowLogFocal32AVX512,
 }
 
 var parabolas32AVX512 = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
@@ -352,6 +360,14 @@ var rows64AVX512 = [kernel.Rows]rowRoutine{
 	rowGradNone64AVX512,
 	rowGradSigmoid64AVX512,
 	rowGradSoftmax64AVX512,
+	rowDistance64AVX512,
+	rowField64AVX512,
+	rowFieldSquare64AVX512,
+	rowErrors64AVX512,
+	rowBinaryPower64AVX512,
+	rowBinaryFocal64AVX512,
+	rowLogPower64AVX512,
+	rowLogFocal64AVX512,
 }
 
 var parabolas64AVX512 = [kernel.ParabolaBlocks]parabolasRoutine[float64]{
@@ -396,6 +412,14 @@ var rows32AVX2 = [kernel.Rows]rowRoutine{
 	rowGradNone32AVX2,
 	rowGradSigmoid32AVX2,
 	rowGradSoftmax32AVX2,
+	rowDistance32AVX2,
+	rowField32AVX2,
+	rowFieldSquare32AVX2,
+	rowErrors32AVX2,
+	rowBinaryPower32AVX2,
+	rowBinaryFocal32AVX2,
+	rowLogPower32AVX2,
+	rowLogFocal32AVX2,
 }
 
 var parabolas32AVX2 = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
@@ -440,6 +464,14 @@ var rows64AVX2 = [kernel.Rows]rowRoutine{
 	rowGradNone64AVX2,
 	rowGradSigmoid64AVX2,
 	rowGradSoftmax64AVX2,
+	rowDistance64AVX2,
+	rowField64AVX2,
+	rowFieldSquare64AVX2,
+	rowErrors64AVX2,
+	rowBinaryPower64AVX2,
+	rowBinaryFocal64AVX2,
+	rowLogPower64AVX2,
+	rowLogFocal64AVX2,
 }
 
 var parabolas64AVX2 = [kernel.ParabolaBlocks]parabolasRoutine[float64]{

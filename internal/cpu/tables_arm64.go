@@ -175,6 +175,14 @@ var rows32NEON = [kernel.Rows]rowRoutine{
 	rowGradNone32NEON,
 	rowGradSigmoid32NEON,
 	rowGradSoftmax32NEON,
+	rowDistance32NEON,
+	rowField32NEON,
+	rowFieldSquare32NEON,
+	rowErrors32NEON,
+	rowBinaryPower32NEON,
+	rowBinaryFocal32NEON,
+	rowLogPower32NEON,
+	rowLogFocal32NEON,
 }
 
 var parabolas32NEON = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
@@ -219,6 +227,14 @@ var rows64NEON = [kernel.Rows]rowRoutine{
 	rowGradNone64NEON,
 	rowGradSigmoid64NEON,
 	rowGradSoftmax64NEON,
+	rowDistance64NEON,
+	rowField64NEON,
+	rowFieldSquare64NEON,
+	rowErrors64NEON,
+	rowBinaryPower64NEON,
+	rowBinaryFocal64NEON,
+	rowLogPower64NEON,
+	rowLogFocal64NEON,
 }
 
 var parabolas64NEON = [kernel.ParabolaBlocks]parabolasRoutine[float64]{

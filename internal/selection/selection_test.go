@@ -2,6 +2,7 @@ package selection
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -12,8 +13,51 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestLargest compares with a stable sort: distinct elements, many equal ones, and special
-// values, around the sizes of a word, a part and what is sorted at once.
+// compareNumbers orders numbers as Largest does, from the definition.
+func compareNumbers[T float32 | float64](a, b T) int {
+	switch {
+	case a != a && b != b:
+		return 0
+	case a != a:
+		return 1
+	case b != b:
+		return -1
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// requireLargest compares with a stable sort of e, given in parts of a size.
+func requireLargest[T float32 | float64](t *testing.T, s *Selector[T], e []T, m, size int, what string) {
+	t.Helper()
+	parts := (len(e) + size - 1) / size
+	taken := s.Largest(m, parts, size, func(part int, dst []Item[T]) int {
+		piece := e[part*size : min((part+1)*size, len(e))]
+		for i, v := range piece {
+			dst[i] = Item[T]{v, uint32(7 * (part*size + i))}
+		}
+		return len(piece)
+	})
+	if m > len(e) {
+		require.Nil(t, taken, what)
+		return
+	}
+	order := make([]uint32, len(e))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortStableFunc(order, func(a, b uint32) int { return compareNumbers(e[b], e[a]) })
+	want := order[:m]
+	slices.Sort(want)
+	for i := range want {
+		want[i] *= 7
+	}
+	require.Equal(t, want, taken, what)
+}
+
 func TestLargest(t *testing.T) {
 	t.Run("float32", func(t *testing.T) { largest[float32](t) })
 	t.Run("float64", func(t *testing.T) { largest[float64](t) })
@@ -23,42 +67,78 @@ func largest[T float32 | float64](t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	draws := map[string]func() T{
 		"distinct": func() T { return T(math.Exp(3 * r.NormFloat64())) },
+		"signed":   func() T { return T(r.NormFloat64()) },
 		"near":     func() T { return T(1 + r.Float64()/1e6) },
 		"few":      func() T { return T(r.IntN(3)) },
 		"equal":    func() T { return 0.25 },
 		"special": func() T {
-			return T([]float64{0, math.Copysign(0, -1), -1, 1e-45, 5e-324, math.Inf(1), 1, math.MaxFloat32}[r.IntN(8)])
+			return T([]float64{0, math.Copysign(0, -1), -1, 1e-45, 5e-324, math.Inf(1), math.Inf(-1), 1, math.MaxFloat32, math.NaN()}[r.IntN(10)])
 		},
 	}
+	var s Selector[T]
 	for name, draw := range draws {
-		for _, n := range []int{1, 2, 63, 65, 2049, part, part + 1, 3*part + 17} {
+		for _, n := range []int{1, 2, 63, 2049, 20017} {
 			e := make([]T, n)
-			order := make([]int, n)
 			for i := range e {
-				e[i], order[i] = draw(), i
+				e[i] = draw()
 			}
-			slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(key(e[b]), key(e[a])) })
-			for _, m := range []int{1, (n + 9) / 10, (n + 1) / 2, n} {
-				what := fmt.Sprintf("%s, %d of %d", name, m, n)
-				taken, sum := Largest(e, m)
-				require.Len(t, taken, (n+63)/64, what)
-				want := 0.0
-				bits := make([]uint64, (n+63)/64)
-				for _, i := range order[:m] {
-					bits[i/64] |= 1 << (i % 64)
-					want += float64(e[i])
-				}
-				require.Equal(t, bits, taken, what)
-				if math.IsInf(want, 1) {
-					assert.True(t, math.IsInf(sum, 1), what)
-				} else {
-					assert.InDelta(t, want, sum, 1e-9*math.Abs(want), what)
+			for _, m := range []int{1, (n + 9) / 10, (n + 1) / 2, n, n + 1} {
+				for _, size := range []int{n, 4001} {
+					requireLargest(t, &s, e, m, size, fmt.Sprintf("%s, %d of %d in parts of %d", name, m, n, size))
 				}
 			}
 		}
 	}
-	e := []T{1, 3, T(math.NaN()), 2}
-	taken, sum := Largest(e, 1)
-	assert.Equal(t, []uint64{4}, taken)
-	assert.True(t, math.IsNaN(sum))
+}
+
+func FuzzLargest(f *testing.F) {
+	f.Add([]byte{0, 0, 128, 63, 0, 0, 0, 191, 0, 0, 128, 63, 0, 0, 192, 127}, uint8(2), uint8(0))
+	f.Add([]byte("five equal words are here, four of them are leftfourfourfour"), uint8(4), uint8(3))
+	var s32 Selector[float32]
+	var s64 Selector[float64]
+	f.Fuzz(func(t *testing.T, data []byte, m, size uint8) {
+		var narrow []float32
+		var wide []float64
+		for i := 0; i+4 <= len(data); i += 4 {
+			v := math.Float32frombits(binary.LittleEndian.Uint32(data[i:]))
+			narrow, wide = append(narrow, v), append(wide, float64(v)/3)
+		}
+		requireLargest(t, &s32, narrow, int(m), int(size)+1, "float32")
+		requireLargest(t, &s64, wide, int(m), int(size)+1, "float64")
+	})
+}
+
+// TestBound checks that enough of the numbers reach the bound, and not many more.
+func TestBound(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	all := make([]float32, 200000)
+	for i := range all {
+		all[i] = float32(r.NormFloat64())
+	}
+	for _, share := range []float64{0.001, 0.1, 0.5, 0.9} {
+		for range 50 {
+			sample := make([]float32, 4096)
+			for i := range sample {
+				sample[i] = all[r.IntN(len(all))]
+			}
+			bound, reached := Bound(sample, share), 0
+			for _, v := range all {
+				if v >= bound {
+					reached++
+				}
+			}
+			got := float64(reached) / float64(len(all))
+			require.GreaterOrEqual(t, got, share)
+			require.Less(t, got, share+0.005+8*math.Sqrt(share/4096))
+		}
+	}
+	assert.Equal(t, math.Inf(-1), Bound([]float64{1, 2, 3}, 0.1), "a small sample")
+	assert.Equal(t, math.Inf(-1), Bound(make([]float64, 4096), 1), "all")
+	nan := make([]float64, 4096)
+	for i := range nan {
+		nan[i] = math.NaN()
+	}
+	assert.Equal(t, math.Inf(1), Bound(nan, 0.1), "NaN")
+	assert.True(t, slices.IsSortedFunc([]float64{math.Inf(-1), -2, -1e-300, 0, 1e-300, 2, math.Inf(1), math.NaN()},
+		func(a, b float64) int { return cmp.Compare(key(a), key(b)) }))
 }

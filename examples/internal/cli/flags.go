@@ -13,6 +13,7 @@ import (
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/models"
+	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/train"
 )
 
@@ -85,6 +86,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	o.division.addTo(f)
 	f.Var(&o.loss, "loss", "comma-separated `losses` to train with in turn; all: the paper's eight:\n"+paperFirst(afl.Names(), afl.PaperNames())+
 		";\nsmall: those for small lesions:\n"+joinInLines(afl.SmallLesionNames())+
+		";\nablations: A-FL with a part replaced, for research:\n"+joinInLines(segment.AblationNames())+
 		".\nWith -classes, afl-multiclass is the default and takes the place of afl in all; with -regions as well,\nwhere bce takes that of ce. In small, with -classes dice-focal takes the place of unified-focal and dice-ce\nthat of blob, and with -regions bce that of topk-ce")
 	f.Float64Var(&o.boundaryWeight, "boundary_weight", 0.01, "`weight` of the boundary loss in the first epoch, which grows by as much in every epoch: the loss boundary is\nDice + weight * epoch * boundary")
 	f.Var(&o.model, "model", "comma-separated `networks` to train in turn; all: the paper's eight:\n"+paperFirst(models.Names(), models.PaperNames()))
@@ -218,7 +220,7 @@ type lossList []string
 func (l *lossList) String() string { return strings.Join(*l, ",") }
 
 func (l *lossList) Set(s string) error {
-	names, err := splitNames(s, lossGroups(), afl.CanonicalName)
+	names, err := splitNames(s, lossGroups(), segment.CanonicalName)
 	if err == nil {
 		*l = names
 	}
@@ -255,7 +257,7 @@ func (l lossList) inGroup(name string) bool {
 
 // lossGroups returns the words of -loss that stand for several losses.
 func lossGroups() map[string][]string {
-	return map[string][]string{"all": afl.PaperNames(), "small": afl.SmallLesionNames()}
+	return map[string][]string{"all": afl.PaperNames(), "small": afl.SmallLesionNames(), "ablations": segment.AblationNames()}
 }
 
 // splitNames splits a comma-separated list of names. A word of groups stands for its
@@ -289,14 +291,14 @@ type backendName string
 // addTo defines the flag in f.
 func (b *backendName) addTo(f *flag.FlagSet) {
 	*b = backendName(backends.Default())
-	f.Var(b, "backend", "compute `backend`: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one and must be built in (-tags onednn)")
+	f.Var(b, "backend", "compute `backend`: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one on the CPU and must be built in (-tags onednn); cuda runs on an NVIDIA GPU, cuda:1 on the second one, cuda/tf32 and cuda/bfloat16 with convolutions in a lower precision, which are not its default")
 }
 
 func (b *backendName) String() string { return string(*b) }
 
 func (b *backendName) Set(s string) error {
-	if !slices.Contains(backends.Names(), s) {
-		return fmt.Errorf("unknown backend %q, want %s", s, strings.Join(backends.Names(), " or "))
+	if err := backends.Check(s); err != nil {
+		return err
 	}
 	*b = backendName(s)
 	return nil

@@ -2,7 +2,6 @@ package measure
 
 import (
 	"fmt"
-	"math"
 
 	"gorgonia.org/tensor"
 
@@ -28,18 +27,11 @@ func Detect(extraction detection.Extraction, id string, logits, label *tensor.De
 		return nil, fmt.Errorf("measure: the label has type %v and shape %v, want uint8 of 1×%d×%d×%d", label.Dtype(), []int(label.Shape()), shape[2], shape[3], shape[4])
 	}
 	dims := [3]int(shape[2:])
-	values := logits.Data().([]float32)
-	background, foreground := values[:len(values)/2], values[len(values)/2:]
-	var probability func(i int) float32
-	switch rule {
-	case afl.SigmoidChannel1:
-		probability = func(i int) float32 { return sigmoid(float64(foreground[i])) }
-	case afl.Argmax:
-		probability = func(i int) float32 { return sigmoid(float64(foreground[i]) - float64(background[i])) }
-	default:
-		return nil, fmt.Errorf("measure: the rule %v has no probability of a foreground", rule)
+	probability, err := foregroundProbability(logits.Data().([]float32), rule)
+	if err != nil {
+		return nil, err
 	}
-	candidates, err := extraction.Candidates(slicesFirst(dims, probability))
+	candidates, err := extraction.Candidates(slicesFirst(dims, func(i int) float32 { return float32(probability(i)) }))
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +102,3 @@ func eachSlicesFirst(dims [3]int, do func(k, i int)) {
 		}
 	}
 }
-
-// sigmoid returns 1/(1+exp(−x)).
-func sigmoid(x float64) float32 { return float32(1 / (1 + math.Exp(-x))) }

@@ -136,8 +136,8 @@ func TestDetect(t *testing.T) {
 	got, err := Detect(detection.Extraction{}, "case", dense, labels, afl.SigmoidChannel1)
 	require.NoError(t, err)
 	assert.Equal(t, &outcome.Detection{
-		Confidence: float64(sigmoid(2)),
-		Entries:    []outcome.DetectionEntry{{Lesion: true, Confidence: float64(sigmoid(1)), Overlap: overlap}},
+		Confidence: float64(float32(sigmoid(2))),
+		Entries:    []outcome.DetectionEntry{{Lesion: true, Confidence: float64(float32(sigmoid(1))), Overlap: overlap}},
 	}, got)
 
 	// With the softmax of both channels, channel 0 counts.
@@ -148,13 +148,13 @@ func TestDetect(t *testing.T) {
 	}
 	got, err = Detect(detection.Extraction{}, "case", dense, labels, afl.Argmax)
 	require.NoError(t, err)
-	assert.Equal(t, float64(sigmoid(1)), got.Confidence)
+	assert.Equal(t, float64(float32(sigmoid(1))), got.Confidence)
 
 	// Without a lesion every candidate is false.
 	clear(label)
 	got, err = Detect(detection.Extraction{Method: detection.Static, Threshold: 0.5}, "case", dense, labels, afl.SigmoidChannel1)
 	require.NoError(t, err)
-	assert.Equal(t, []outcome.DetectionEntry{{Confidence: float64(sigmoid(1))}, {Confidence: float64(sigmoid(2))}}, got.Entries)
+	assert.Equal(t, []outcome.DetectionEntry{{Confidence: float64(float32(sigmoid(1)))}, {Confidence: float64(float32(sigmoid(2)))}}, got.Entries)
 
 	_, err = Detect(detection.Extraction{}, "case", dense, labels, afl.SigmoidPerChannel)
 	assert.ErrorContains(t, err, "SigmoidPerChannel")

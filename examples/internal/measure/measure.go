@@ -32,6 +32,9 @@ func Logits(logits, label *tensor.Dense, spacing [3]float64, rule afl.Prediction
 		return values, err
 	}
 	values[outcome.SoftDice], values[outcome.SoftIoU] = outcome.Number(softDice), outcome.Number(softIoU)
+	if err := setCalibrationOf(&values, logits, label, rule); err != nil {
+		return values, err
+	}
 
 	counts, err := afl.CountLogits(rule, logits, label, afl.IgnoreIndex{})
 	if err != nil {
@@ -77,8 +80,13 @@ func setOverlaps(v *outcome.Values, c afl.Confusion) {
 	v[outcome.Specificity] = outcome.Number(c.Specificity())
 }
 
-// setShapes sets the measures of surfaces and lesions, as the A-FL authors take them:
-// lesions are 26-connected components, found if the prediction touches them.
+const (
+	surfaceTolerance = 1   // mm, of outcome.SurfaceDice
+	lesionIoU        = 0.1 // of outcome.LesionF1IoU, that of the PI-CAI challenge
+)
+
+// setShapes sets the measures of surfaces and lesions. As the A-FL authors take them, lesions
+// are 26-connected components, found if the prediction touches them.
 func setShapes(v *outcome.Values, prediction, reference *tensor.Dense, spacing [3]float64) error {
 	distances, err := afl.NewSurfaceDistances(prediction, reference, spacing[:])
 	if err != nil {
@@ -86,10 +94,20 @@ func setShapes(v *outcome.Values, prediction, reference *tensor.Dense, spacing [
 	}
 	v[outcome.Hausdorff95] = outcome.Number(distances.HD95())
 	v[outcome.SurfaceDistance] = outcome.Number(distances.Average())
+	within, err := distances.SurfaceDice(surfaceTolerance)
+	if err != nil {
+		return err
+	}
+	v[outcome.SurfaceDice] = outcome.Number(within)
 	lesions, err := afl.CompareLesions(prediction, reference, afl.Connectivity26, afl.Touch())
 	if err != nil {
 		return err
 	}
+	matched, err := afl.CompareLesions(prediction, reference, afl.Connectivity26, afl.MinIoU(lesionIoU))
+	if err != nil {
+		return err
+	}
+	v[outcome.LesionF1IoU] = outcome.Number(matched.F1())
 	v[outcome.LesionF1] = outcome.Number(lesions.F1())
 	v[outcome.LesionTP] = outcome.Number(lesions.TP)
 	v[outcome.LesionFP] = outcome.Number(lesions.FP)

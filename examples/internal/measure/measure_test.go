@@ -46,6 +46,8 @@ func TestEvaluateCountsAndDistances(t *testing.T) {
 		assert.InDelta(t, 12.0/5, float64(v[outcome.SurfaceDistance]), 1e-12)
 		assert.Equal(t, []outcome.Number{1, 0, 1}, []outcome.Number{v[outcome.LesionTP], v[outcome.LesionFP], v[outcome.LesionFN]})
 		assert.InDelta(t, 2.0/3, float64(v[outcome.LesionF1]), 1e-15)
+		assert.InDelta(t, 2.0/3, float64(v[outcome.LesionF1IoU]), 1e-15, "an IoU of 1/3")
+		assert.InDelta(t, 2.0/5, float64(v[outcome.SurfaceDice]), 1e-15, "the voxel of both; the others are 2 mm away or more")
 		// Soft, by the formula, with p = sigmoid(±4).
 		p, q := 1/(1+math.Exp(-4)), 1/(1+math.Exp(4))
 		dice := func(inter, ref, sq float64) float64 { return (2*inter + 1e-5) / (ref + sq + 1e-5) }

@@ -34,6 +34,9 @@ func Case(scheme segment.Scheme, logits, label *tensor.Dense, spacing [3]float64
 			segments[i].Values[m] = outcome.Number(soft[i])
 		}
 	}
+	if err := setSegmentCalibration(scheme, segments, logits, label); err != nil {
+		return fail(err)
+	}
 	counts, err := afl.CountLogits(rule, logits, label, afl.IgnoreIndex{})
 	if err != nil {
 		return fail(err)
@@ -84,6 +87,31 @@ func softOverlaps(scheme segment.Scheme, loss afl.Dice, logits, label *tensor.De
 		overlaps[i] = 1 - l
 	}
 	return overlaps, nil
+}
+
+// setSegmentCalibration sets the calibration of each class or region, of the softmax over the
+// classes or of the region's sigmoid.
+func setSegmentCalibration(scheme segment.Scheme, segments []outcome.SegmentValues, logits, label *tensor.Dense) error {
+	values, ok := logits.Data().([]float32)
+	labels, labeled := label.Data().([]uint8)
+	channels := scheme.Channels()
+	n := len(values) / channels
+	maps, want := 1, "uint8 classes"
+	if scheme.Kind == segment.Regions {
+		maps, want = channels, fmt.Sprintf("uint8 maps of %d regions", channels)
+	}
+	if !ok || !labeled || n*channels != len(values) || n*maps != len(labels) {
+		return fmt.Errorf("measure: the logits are %v of shape %v and the label %v of shape %v, want %s and float32 logits of %d channels", logits.Dtype(), logits.Shape(), label.Dtype(), label.Shape(), want, channels)
+	}
+	for s := range segments {
+		if scheme.Kind == segment.Regions {
+			own, mask := values[s*n:(s+1)*n], labels[s*n:(s+1)*n]
+			setCalibration(&segments[s].Values, n, func(i int) float64 { return sigmoid(float64(own[i])) }, func(i int) bool { return mask[i] != 0 })
+			continue
+		}
+		setCalibration(&segments[s].Values, n, classProbability(values, channels, s+1), func(i int) bool { return int(labels[i]) == s+1 })
+	}
+	return nil
 }
 
 // maskOf returns the mask of a class or region, X×Y×Z, of class indices 1×X×Y×Z or of the

@@ -1,11 +1,13 @@
 package models_test
 
 import (
+	"flag"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/cuda/emulated"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/nn/portable"
 )
@@ -18,6 +20,8 @@ type variant struct {
 	// reordered is true if the order of summation depends on the machine, so that results
 	// that depend on rounding can differ from the reference.
 	reordered bool
+	// emulated is true for the backend on a GPU, which tests run on the CPU, slowly.
+	emulated bool
 }
 
 // variants returns every backend built into this program, in every precision it supports.
@@ -31,11 +35,26 @@ func variants() []variant {
 			return onednn.New(dtype, onednn.Config{})
 		}})
 	}
-	return all
+	return append(all, variant{name: "cuda/float32", dtype: nn.Float32, reordered: true, emulated: true})
+}
+
+var allEmulated = flag.Bool("emulated", false, "run all networks on the emulated GPU, not only the small ones: some minutes")
+
+// skipSlow skips the test of a network that takes long on the emulated GPU. small is how many
+// parameters a network may have.
+func (v variant) skipSlow(t *testing.T, parameters, small int) {
+	t.Helper()
+	if v.emulated && !*allEmulated && parameters > small {
+		t.Skipf("slow on the emulated GPU with %d parameters; -emulated runs it", parameters)
+	}
 }
 
 func (v variant) backend(t *testing.T) nn.Backend {
 	t.Helper()
+	if v.emulated {
+		b, _ := emulated.Open(t)
+		return b
+	}
 	b, err := v.open(v.dtype)
 	require.NoError(t, err)
 	return b

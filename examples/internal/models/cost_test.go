@@ -44,6 +44,7 @@ func TestCounts(t *testing.T) {
 		{segResNet(32), 18_797_730, 18_798_594, 277_856.0, 278_720.0, 3479},
 		{models.NewVNet(), 45_602_762, 45_604_762, 0, 354_820.0, 1668},
 		{models.NewVNetMONAI(), 45_601_898, 45_603_898, 0, 354_820.0, 1846},
+		{models.NewFewSlicesUNet(), 122_912, 123_128, 1890, 1944, 159},
 		{models.NewMRRN(), 309_634, 310_498, 113_504.0, 114_368.0, 2520},
 	} {
 		name := c.architecture.Name()

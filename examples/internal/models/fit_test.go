@@ -17,7 +17,7 @@ func TestFit(t *testing.T) {
 	picai := map[string]string{
 		"unet": flat, "attunet": flat,
 		"unet_resnet50": "Network strides: (2,2,2), (4,2,1), (2,2,2), (2,2,1), (1,2,3), those of the paper's code for PI-CAI; the others do not divide 160×128×24 voxels.",
-		"regunet":       "", "segresnet": "", "mrrn": "",
+		"regunet":       "", "segresnet": "", "mrrn": "", "unet_few_slices": "",
 	}
 	for _, name := range models.Names() {
 		a, err := models.ByName(name)

@@ -40,9 +40,12 @@ func TestGolden(t *testing.T) {
 				continue
 			}
 			t.Run(file.Metadata["case"]+"/"+v.name, func(t *testing.T) {
-				if n, err := strconv.Atoi(file.Metadata["parameter_count"]); testing.Short() && (err != nil || n > 6e6) {
-					t.Skipf("slow with %s parameters", file.Metadata["parameter_count"])
+				n, err := strconv.Atoi(file.Metadata["parameter_count"])
+				require.NoError(t, err)
+				if testing.Short() && n > 6e6 {
+					t.Skipf("slow with %d parameters", n)
 				}
+				v.skipSlow(t, n, 150_000)
 				checkCase(t, file, v)
 			})
 			cases++

@@ -67,6 +67,7 @@ var entries = []entry{
 	{"RRUNet (released, plain)", func() Architecture { return NewPlainUNet() }},
 	{"RRUNet (R2U-Net, untied)", func() Architecture { return NewR2UNetUntied() }},
 	{"VNet (MONAI)", func() Architecture { return NewVNetMONAI() }},
+	{"UNet (few slices)", func() Architecture { return NewFewSlicesUNet() }},
 }
 
 // paper is the number of networks in the paper's second table.

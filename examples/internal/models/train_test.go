@@ -28,7 +28,16 @@ func TestTrainingRuns(t *testing.T) {
 		file, err := golden.Read(path)
 		require.NoError(t, err)
 		for _, v := range variants() {
-			t.Run(file.Metadata["model"]+"/"+v.name, func(t *testing.T) { checkRun(t, file, v) })
+			t.Run(file.Metadata["model"]+"/"+v.name, func(t *testing.T) {
+				var shapes [][]int
+				decode(t, file, "param_shapes", &shapes)
+				parameters := 0
+				for _, shape := range shapes {
+					parameters += nn.Elements(shape)
+				}
+				v.skipSlow(t, parameters, 20_000)
+				checkRun(t, file, v)
+			})
 			runs++
 		}
 	}

@@ -120,6 +120,7 @@ var labels = map[outcome.Measure]string{
 	outcome.SoftDice: "soft Dice", outcome.SoftIoU: "soft IoU", outcome.Dice: "Dice", outcome.IoU: "IoU",
 	outcome.Sensitivity: "sensitivity", outcome.Specificity: "specificity",
 	outcome.Hausdorff95: "HD95, mm", outcome.SurfaceDistance: "ASD, mm", outcome.LesionF1: "lesion F1",
+	outcome.SurfaceDice: "surface Dice, 1 mm", outcome.LesionF1IoU: "lesion F1, IoU ≥ 0.1", outcome.Brier: "Brier score",
 }
 
 func describe(m outcome.Measure) measure {
@@ -129,7 +130,7 @@ func describe(m outcome.Measure) measure {
 	}
 	d := measure{Label: label}
 	switch m {
-	case outcome.Hausdorff95, outcome.SurfaceDistance, outcome.LesionFP, outcome.LesionFN:
+	case outcome.Hausdorff95, outcome.SurfaceDistance, outcome.LesionFP, outcome.LesionFN, outcome.Brier, outcome.CalibrationError:
 		d.Lower = true
 	}
 	return d

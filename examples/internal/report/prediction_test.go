@@ -34,9 +34,9 @@ func TestPrediction(t *testing.T) {
 	require.NoError(t, p.WriteCSV(path))
 	raw, err := os.ReadFile(path)
 	require.NoError(t, err)
-	assert.Equal(t, "grid,soft_dice,soft_iou,foreground_dice,foreground_iou,foreground_sensitivity,foreground_specificity,"+
-		"hausdorff95_mm,average_surface_distance_mm,lesion_f1,lesions_found,lesions_false,lesions_missed\n"+
-		"scan,,,0.123456789,,,,+Inf,,,3,,\nnetwork,1,,0.5,,,,12.3456,,,,,\n", string(raw))
+	assert.Equal(t, "grid,soft_dice,soft_iou,brier_score,calibration_error,foreground_dice,foreground_iou,foreground_sensitivity,foreground_specificity,"+
+		"hausdorff95_mm,average_surface_distance_mm,surface_dice_1mm,lesion_f1,lesion_f1_iou10,lesions_found,lesions_false,lesions_missed\n"+
+		"scan,,,,,0.123456789,,,,+Inf,,,,,3,,\nnetwork,1,,,,0.5,,,,12.3456,,,,,,,\n", string(raw))
 
 	require.NoError(t, p.WriteJSON(path))
 	raw, err = os.ReadFile(path)

@@ -26,7 +26,7 @@ func (s Scheme) Substitute(name string) string {
 }
 
 // Loss returns a loss by its name in the form for the scheme's channels, and its title in
-// tables. Without classes and regions this is the loss of [afl.ByName].
+// tables. Without classes and regions this is the loss of [afl.ByName], or an ablation of A-FL.
 //
 // For classes the activation is the softmax over all channels, and for regions the sigmoid
 // of each channel. A-FL has its multiclass form for classes. For regions it is the mean over
@@ -34,8 +34,16 @@ func (s Scheme) Substitute(name string) string {
 // are the unified focal, boundary, Lovász, exponential logarithmic and blob losses. A loss
 // without such a form is an error that names the one to use.
 func (s Scheme) Loss(name string) (loss afl.Loss, title string, err error) {
-	if name, err = afl.CanonicalName(name); err != nil {
+	if name, err = CanonicalName(name); err != nil {
 		return nil, "", err
+	}
+	for _, a := range ablations {
+		if a.name == name && s.Kind != Binary {
+			return nil, "", fmt.Errorf("segment: the loss %s is an ablation of the released A-FL, which has no form for %s", name, s.Kind)
+		}
+		if a.name == name {
+			return a.make(), a.title, nil
+		}
 	}
 	if other := s.Substitute(name); other != name {
 		return nil, "", fmt.Errorf("segment: the loss %s has no form for %s, want %s", name, s.Kind, other)

@@ -230,6 +230,23 @@ func row(t tier, r kernel.Row) {
 		k.pairGradient()
 	case kernel.RowSumsNone, kernel.RowSumsSigmoid, kernel.RowSumsSoftmax:
 		k.overlapSums(r)
+	case kernel.RowDistance:
+		k.distance()
+	case kernel.RowField, kernel.RowFieldSquare:
+		b := k.binary()
+		b.field(r == kernel.RowFieldSquare)
+	case kernel.RowErrors:
+		b := k.binary()
+		b.errors()
+	case kernel.RowBinaryPower:
+		b := k.binary()
+		b.power()
+	case kernel.RowLogPower:
+		b := k.binary()
+		b.logPower()
+	case kernel.RowBinaryFocal, kernel.RowLogFocal:
+		b := k.binary()
+		b.elements(r == kernel.RowLogFocal)
 	default:
 		k.overlapGradient(r)
 	}

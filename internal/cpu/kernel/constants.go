@@ -13,6 +13,7 @@ const (
 	// the sums are rounded more finely.
 	ExpBias = 0.0849625
 	ExpLow  = -104 // exp is 0 from just above it
+	ExpHigh = 88   // exp is finite up to it
 	// Log1pSplit is where log(1+e) halves its argument; from ½ on e−1 is exact.
 	Log1pSplit = 0.5
 	// Log1mSplit is above where −log(1−s) doubles 1−s; from there 2s−1 is exact.

@@ -12,6 +12,7 @@ type Functions struct {
 	// the sums are rounded more finely.
 	ExpBias float64
 	ExpLow  float64 // exp is 0 from just above it
+	ExpHigh float64 // exp is finite up to it
 	// Smallest is the smallest normal number, a lower bound of divisors and of the
 	// arguments of the logarithm.
 	Smallest float64
@@ -21,7 +22,7 @@ type Functions struct {
 
 // Float32 is for float32: its numbers are rounded to that type.
 var Float32 = Functions{
-	Log2E: Log2E, Ln2Hi: Ln2Hi, Ln2Lo: Ln2Lo, ExpBias: ExpBias, ExpLow: ExpLow, Smallest: Smallest,
+	Log2E: Log2E, Ln2Hi: Ln2Hi, Ln2Lo: Ln2Lo, ExpBias: ExpBias, ExpLow: ExpLow, ExpHigh: ExpHigh, Smallest: Smallest,
 	Exp: widened(ExpPoly0, ExpPoly1, ExpPoly2, ExpPoly3, ExpPoly4),
 	Log: widened(LogPoly0, LogPoly1, LogPoly2, LogPoly3, LogPoly4, LogPoly5, LogPoly6, LogPoly7),
 }
@@ -41,6 +42,7 @@ var Float64 = Functions{
 	Ln2Lo:    0x1.ef35793c7673p-45,
 	ExpBias:  0.08496250072115618,
 	ExpLow:   -746,
+	ExpHigh:  709,
 	Smallest: 0x1p-1022,
 	Exp: []float64{
 		0.4999999999999999, 0.16666666666667737, 0.04166666666668723, 0.008333333332422444,

@@ -51,6 +51,16 @@ const (
 	RowGradNone
 	RowGradSigmoid
 	RowGradSoftmax
+
+	// Of losses that are no plan, for one channel by sigmoid or two by softmax.
+	RowDistance
+	RowField
+	RowFieldSquare
+	RowErrors
+	RowBinaryPower
+	RowBinaryFocal
+	RowLogPower
+	RowLogFocal
 	Rows = iota // their number
 )
 
@@ -60,7 +70,8 @@ func (r Row) Name() string {
 		"Exp", "ScaledExp", "Log", "Power", "FocalZero", "FocalTwo", "Focal",
 		"Largest", "SoftmaxExp", "SoftmaxSum", "SoftmaxPower", "SoftmaxFocalZero", "SoftmaxFocalTwo", "SoftmaxFocal", "After", "Pullback",
 		"Difference", "PairClass", "PairPower", "PairFocalZero", "PairFocalTwo", "PairFocal", "PairSums", "PairGrad",
-		"SumsNone", "SumsSigmoid", "SumsSoftmax", "GradNone", "GradSigmoid", "GradSoftmax"}[r]
+		"SumsNone", "SumsSigmoid", "SumsSoftmax", "GradNone", "GradSigmoid", "GradSoftmax",
+		"Distance", "Field", "FieldSquare", "Errors", "BinaryPower", "BinaryFocal", "LogPower", "LogFocal"}[r]
 }
 
 // Exponent is the form of the power in a kernel of a pointwise term.
@@ -98,6 +109,8 @@ const (
 	ArgExp          // exponential of a channel's logit less the largest
 	ArgDerivative   // derivative by the channel's log-probability, times the upstream gradient
 	ArgAfter        // sum of the derivatives of the channels after it
+	ArgField        // distances from the boundary, or powers of them, by voxel
+	ArgField0       // a second field, or the signed squares of which RowDistance makes the first
 	ArgBuffer       // intermediates of all channels, rows of Tile numbers
 	ArgLogistic     // the first three rows of ArgBuffer, or the next three
 	ArgSums         // sums, 64 bytes of lanes each
@@ -150,6 +163,10 @@ const (
 	CoefSquare
 	CoefLinear
 	CoefOffset // added to every element
+	// Of a binary kernel, in which CoefPos, CoefMinusGamma and CoefT are of positive voxels,
+	// CoefNeg and CoefPlain of the others, and so is this.
+	CoefMinusGammaNeg
+	CoefInside // added to the distances of the voxels inside
 	RowCoefs   = iota
 )
 
@@ -162,6 +179,14 @@ const (
 	RowSumUpstream
 	RowSumCheck // NaN if a gradient is not finite, else 0
 	RowSums     = iota
+)
+
+// The sums of RowErrors: Σ p·t, Σ p·(1−t), Σ (1−p)·t and Σ (1−p)·(1−t).
+const (
+	RowSumTP = RowSumI
+	RowSumFP = RowSumP
+	RowSumFN = RowSumG
+	RowSumTN = RowSumUpstream
 )
 
 // Flags that the kernels set that read targets and weights.

@@ -23,7 +23,7 @@ type box struct {
 // one that has a pattern for it.
 func boxes() []*box {
 	return []*box{
-		{title: "benchmarks", group: "bench", patterns: []string{"bench", "bench/*", "bench/internal/*", "examples/internal/stepbench", "examples/internal/scalebench", "internal/workload", "internal/workload/*", "internal/pytorch"}},
+		{title: "benchmarks and study", group: "bench", patterns: []string{"bench", "bench/*", "bench/internal/*", "examples/internal/stepbench", "examples/internal/scalebench", "examples/internal/study", "internal/workload", "internal/workload/*", "internal/pytorch"}},
 		{title: "programs", group: "programs", patterns: []string{"examples/*"}},
 		{title: "command line", group: "programs", patterns: []string{"examples/internal/cli", "examples/internal/runlock", "examples/internal/fingerprint", "examples/internal/disk", "examples/internal/memory"}},
 		{title: "training", group: "training", patterns: []string{"examples/internal/train", "examples/internal/dist", "examples/internal/mpi"}},
@@ -32,11 +32,11 @@ func boxes() []*box {
 		{title: "surfaces", group: "results", patterns: []string{"examples/internal/surface", "examples/internal/render"}},
 		{title: "results", group: "results", patterns: []string{"examples/internal/outcome", "examples/internal/statistics", "examples/internal/measure"}},
 		{title: "networks", group: "training", patterns: []string{"examples/internal/models", "examples/internal/weights", "examples/internal/onnx"}},
-		{title: "training engine", group: "training", patterns: []string{"examples/internal/nn", "examples/internal/nn/*", "examples/internal/backends"}},
+		{title: "training engine", group: "training", patterns: []string{"examples/internal/nn", "examples/internal/nn/*", "examples/internal/nn/*/*", "examples/internal/backends"}},
 		{title: "images", group: "results", patterns: []string{"examples/internal/dataset", "examples/internal/volume", "examples/internal/phantom", "examples/internal/segment"}},
 		{title: "losses and metrics", group: "library", patterns: []string{".", "internal/planof"}},
 		{title: "lesion detection", group: "library", patterns: []string{"detection"}},
-		{title: "GPU backend", group: "library", patterns: []string{"cuda", "cuda/*", "cuda/internal/*"}},
+		{title: "GPU backend", group: "library", patterns: []string{"cuda", "cuda/*", "internal/cuda/*"}},
 		{title: "distances", group: "library", patterns: []string{"internal/edt"}},
 		{title: "CPU backend", group: "library", patterns: []string{"internal/cpu", "internal/cpu/*"}},
 		{title: "plans", group: "library", patterns: []string{"internal/plan"}},
@@ -46,8 +46,8 @@ func boxes() []*box {
 
 // forTests are the packages that only tests import.
 var forTests = []string{
-	"docs", "internal/golden", "internal/losstest", "bench/internal/benchtest", "cuda/cudatest", "cuda/internal/emulator",
-	"examples/internal/nn/nntest", "examples/internal/*/*test",
+	"docs", "internal/golden", "internal/losstest", "bench/internal/benchtest", "cuda/cudatest", "internal/cuda/emulator",
+	"examples/internal/nn/nntest", "examples/internal/nn/cuda/emulated", "examples/internal/*/*test",
 }
 
 func matches(patterns []string, name string) bool {

@@ -1,0 +1,160 @@
+// The parameters of the kernels of all operations but convolutions. Plain C, included by the
+// kernels, their CPU emulation and the Go side (cgo), so that the three cannot disagree.
+//
+// Volumes are in channels-last order, N×X×Y×Z×C: `rows` are the voxels of all samples, each of
+// C adjacent values.
+#ifndef AFL_NN_ARGUMENTS_H
+#define AFL_NN_ARGUMENTS_H
+
+#include <stdint.h>
+
+// AflElementwise: y[i] from a[i] and b[i] for i < count.
+typedef struct AflElementwise {
+	int64_t count;
+	const float *a, *b;
+	float *y;
+	float factor;
+} AflElementwise;
+
+// AflMean: y = (Σ x[k])/divisor for count elements and `inputs` arrays. The sum starts at y
+// where `more` is 1; it is not divided where divisor is 0.
+enum { AFL_MEAN_INPUTS = 8 };
+typedef struct AflMean {
+	int64_t count;
+	const float *x[AFL_MEAN_INPUTS];
+	int32_t inputs, more;
+	float divisor;
+	float *y;
+} AflMean;
+
+// AflUpdate: a step of an optimizer on count values.
+typedef struct AflUpdate {
+	int64_t count;
+	float *value;
+	const float *gradient;
+	float *first, *second; // moments; first is the velocity of SGD, null without momentum
+	float rate, momentum, decay;
+	int32_t start, nesterov; // start: the velocity has no history
+	float beta1, beta2, new1, new2, correction, epsilon;
+} AflUpdate;
+
+// AflSquares: the sum of the squares of count values, in one part per block, and the sum of
+// `parts` parts.
+typedef struct AflSquares {
+	int64_t count, parts;
+	const float *x;
+	double *partials, *sum;
+} AflSquares;
+
+// AflLayout: conversion between row-major order, N×C×voxels, and channels-last order.
+typedef struct AflLayout {
+	int64_t samples, channels, voxels;
+	const float *from;
+	float *to;
+} AflLayout;
+
+// AflRows: sums over the rows of a volume by channel. Block b adds up the channels
+// [256·t, 256·(t+1)) of the rows [chunk·j, chunk·(j+1)) of sample n, where
+// b = (n·chunks + j)·tiles + t.
+typedef struct AflRows {
+	int64_t samples, voxels, channels;
+	int64_t chunk, chunks, tiles;
+	const float *x, *g;
+	double *partials; // samples × chunks × channels × sums
+	float *y;         // channels
+} AflRows;
+
+// AflChannels: operations on a volume whose voxels or channels have a factor: a slope for
+// each of `slopes` channels (or one slope for all), a dropout mask, a gate. g is the gradient
+// of the result.
+typedef struct AflChannels {
+	int64_t rows, voxels, channels; // voxels of a sample
+	int64_t slopes;
+	const float *x, *factor, *g;
+	float *y;
+	// Dropout: channel c of sample n is kept if the hash of n·channels + c is at least
+	// threshold, see nn.DropoutMask.
+	uint64_t seed, threshold;
+	float kept; // factor of the channels that are kept
+} AflChannels;
+
+// AflSlice: the channels [offset, offset + part_channels) of a volume and a volume of these
+// channels alone; or a volume with its channels repeated cyclically.
+typedef struct AflSlice {
+	int64_t rows, channels, part_channels, offset;
+	float *whole, *part;
+} AflSlice;
+
+// AflPool: the pooling of a volume, and its gradient y from that of the result, g.
+typedef struct AflPool {
+	int64_t samples, channels;
+	int32_t in[3], out[3], kernel[3], stride[3], padding[3];
+	const float *x, *g;
+	float *y;
+} AflPool;
+
+// AflTap: voxel (1 − weight)·at + weight·next of a resized axis.
+typedef struct AflTap {
+	int32_t at, next;
+	float weight;
+	int32_t unused;
+} AflTap;
+
+// AflReaders: the voxels of a resized axis that read a voxel.
+typedef struct AflReaders {
+	int32_t first, last;
+} AflReaders;
+
+// AflResize: taps of the axes X, Y, Z one after another, and likewise the readers.
+typedef struct AflResize {
+	int64_t samples, channels;
+	int32_t in[3], out[3];
+	const AflTap *taps;
+	const AflReaders *readers;
+	const float *x;
+	float *y;
+} AflResize;
+
+// AflNorm: a norm of the volume rows.x. The values of a group share a mean and a variance: a
+// channel of all samples where batch is 1, or else group_channels consecutive channels of a
+// sample.
+typedef struct AflNorm {
+	AflRows rows;             // g is the gradient of the result, y the result or the gradient of x
+	int32_t batch, fixed;     // fixed: the statistics do not depend on x
+	int64_t groups, group_channels;
+	double values;            // of a group
+	double epsilon, momentum;
+	double *statistics;       // groups × 2: mean, 1/√(variance + epsilon)
+	double *planes;           // samples × channels × 2: Σg, Σg·(x − mean)
+	double *means;            // groups × 2: the means of weight·g and weight·g·(x − mean)
+	const float *weight, *bias; // null for none
+	float *running_mean, *running_var;
+	float *weight_gradient, *bias_gradient; // null if not wanted
+} AflNorm;
+
+// AflBox: the part of a volume inside a box, in row-major order, and the volume.
+typedef struct AflBox {
+	int64_t samples, channels;
+	int32_t size[3], start[3], box[3];
+	int32_t channels_last; // order of the volume
+	float *volume, *inside;
+} AflBox;
+
+// AflFinite: the first value of a volume, in row-major order, that is not finite. Block b
+// stores it as its part: its index, or count if there is none, and the value.
+typedef struct AflFinitePart {
+	int64_t index;
+	float value;
+	int32_t unused;
+} AflFinitePart;
+
+typedef struct AflFinite {
+	int64_t count, channels, voxels;
+	int32_t channels_last;
+	int32_t unused;
+	const float *x;
+	AflFinitePart *parts; // of the blocks; the first one becomes that of all
+	int64_t blocks;
+} AflFinite;
+
+#endif

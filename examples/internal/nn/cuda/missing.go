@@ -1,0 +1,16 @@
+//go:build !(cgo && linux && (amd64 || arm64))
+
+package cuda
+
+import (
+	"github.com/x/afl/cuda"
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// On fails: the backend needs cgo on Linux, amd64 or arm64.
+func On(*cuda.Engine, nn.DType) (nn.Backend, error) {
+	_, err := cuda.Devices() // says what is missing
+	return nil, err
+}
+
+func closeWith(nn.Backend, *cuda.Engine) {}

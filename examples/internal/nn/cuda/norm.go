@@ -1,0 +1,159 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cuda
+
+// #include "kernels/arguments.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// norm is the common part of the batch and the group norm.
+type norm struct {
+	x, weight, bias *array // weight and bias may be nil
+	batch, fixed    bool   // see AflNorm
+	groups          int
+	values          int    // of a group
+	statistics      *array // groups × 2 of float64
+	epsilon         float64
+}
+
+// arguments returns the arguments of the norm's kernels, with scratch memory for partial sums.
+func (n *norm) arguments(o *op) (*C.AflNorm, *rows) {
+	r := o.rowsOf(n.x.shape, 2)
+	p := &C.AflNorm{batch: flag(n.batch), fixed: flag(n.fixed), groups: C.int64_t(n.groups), values: C.double(n.values), epsilon: C.double(n.epsilon)}
+	p.group_channels = 1
+	if !n.batch {
+		p.group_channels = C.int64_t(n.x.shape[0] * n.x.channels() / n.groups)
+	}
+	if o.err == nil {
+		p.rows = r.args
+		point(&p.rows.x, n.x)
+		point(&p.statistics, n.statistics)
+		point(&p.weight, n.weight)
+		point(&p.bias, n.bias)
+	}
+	return p, r
+}
+
+// forward computes the statistics, unless they are fixed, and the result. mean and variance
+// are the running statistics, or nil: they are the statistics if these are fixed, and are
+// otherwise updated.
+func (n *norm) forward(o *op, mean, variance *array, momentum float64) *array {
+	n.statistics = o.rowMajor(n.groups, 2, 2) // float64
+	y := o.similar(n.x)
+	p, r := n.arguments(o)
+	if o.err != nil {
+		return nil
+	}
+	p.momentum = C.double(momentum)
+	point(&p.running_mean, mean)
+	point(&p.running_var, variance)
+	point(&p.rows.y, y)
+	if n.fixed {
+		o.each("afl_nn_norm_running", n.groups, unsafe.Pointer(p))
+	} else {
+		o.launch("afl_nn_norm_moments", r.blocks, unsafe.Pointer(p))
+		o.launch("afl_nn_norm_statistics", n.groups, unsafe.Pointer(p))
+	}
+	o.launch("afl_nn_norm_apply", r.blocks, unsafe.Pointer(p))
+	return y
+}
+
+// backward returns the gradients of x, weight and bias.
+func (n *norm) backward(o *op, g *array, need []bool) []nn.Array {
+	o.toChannels(n.x)
+	o.toChannels(g)
+	p, r := n.arguments(o)
+	planes := n.x.shape[0] * n.x.channels()
+	pointAt(&p.planes, o.scratch(8*2*int64(planes)))
+	pointAt(&p.means, o.scratch(8*2*int64(n.groups)))
+	var grads [3]*array
+	for i, want := range need {
+		switch {
+		case !want:
+		case i == 0:
+			grads[i] = o.similar(n.x)
+		default:
+			grads[i] = o.rowMajor(n.x.channels())
+		}
+	}
+	if o.err != nil {
+		return nil
+	}
+	point(&p.rows.g, g)
+	point(&p.rows.y, grads[0])
+	point(&p.weight_gradient, grads[1])
+	point(&p.bias_gradient, grads[2])
+	o.launch("afl_nn_norm_gradient_sums", r.blocks, unsafe.Pointer(p))
+	o.launch("afl_nn_norm_plane_sums", planes, unsafe.Pointer(p))
+	if need[1] || need[2] {
+		o.each("afl_nn_norm_parameters", n.x.channels(), unsafe.Pointer(p))
+	}
+	if need[0] {
+		o.each("afl_nn_norm_group_means", n.groups, unsafe.Pointer(p))
+		o.launch("afl_nn_norm_gradient", r.blocks, unsafe.Pointer(p))
+	}
+	return wanted(need, func(i int) *array { return grads[i] })
+}
+
+// BatchNorm implements nn.Backend.
+func (b *backend) BatchNorm(x, weight, bias, runningMean, runningVar nn.Array, spec nn.BatchNormSpec) (nn.Array, nn.Pullback, error) {
+	o := b.begin("BatchNorm")
+	a := o.volume("x", x)
+	if o.err != nil {
+		return nil, nil, o.end()
+	}
+	c := a.channels()
+	n := &norm{x: a, batch: true, fixed: !spec.Training, groups: c, values: a.rows(), epsilon: spec.Epsilon}
+	n.weight, n.bias = o.vector("weight", weight, c), o.vector("bias", bias, c)
+	mean, variance := o.vector("runningMean", runningMean, c), o.vector("runningVar", runningVar, c)
+	o.checkEpsilon(spec.Epsilon)
+	if o.err == nil && spec.Training && n.values < 2 {
+		o.fail("x has shape %v, want more than one value per channel in training", a.shape)
+	}
+	if o.err != nil {
+		return nil, nil, o.end()
+	}
+	y := n.forward(o, mean, variance, spec.Momentum)
+	return o.finish(y, 3, []*array{a, n.weight, n.statistics}, n.backward)
+}
+
+// GroupNorm implements nn.Backend.
+func (b *backend) GroupNorm(x, weight, bias nn.Array, groups int, epsilon float64) (nn.Array, nn.Pullback, error) {
+	o := b.begin("GroupNorm")
+	a := o.volume("x", x)
+	o.checkEpsilon(epsilon)
+	if (weight == nil) != (bias == nil) {
+		o.fail("one of weight and bias is nil, want both or neither")
+	}
+	if o.err != nil {
+		return nil, nil, o.end()
+	}
+	c := a.channels()
+	if groups < 1 || c%groups != 0 {
+		o.fail("groups is %d, want a divisor of the %d channels", groups, c)
+		return nil, nil, o.end()
+	}
+	n := &norm{x: a, groups: a.shape[0] * groups, values: c / groups * a.voxels(), epsilon: epsilon}
+	if n.values < 2 {
+		o.fail("x has shape %v, want more than one value in each of %d groups", a.shape, groups)
+	}
+	if weight != nil {
+		n.weight, n.bias = o.vector("weight", weight, c), o.vector("bias", bias, c)
+	}
+	if o.err != nil {
+		return nil, nil, o.end()
+	}
+	y := n.forward(o, nil, nil, 0)
+	return o.finish(y, 3, []*array{a, n.weight, n.statistics}, n.backward)
+}
+
+func (o *op) checkEpsilon(epsilon float64) {
+	if !(epsilon >= 0) {
+		o.fail("epsilon is %v, want at least 0", epsilon)
+	}
+}

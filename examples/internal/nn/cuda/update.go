@@ -1,0 +1,100 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cuda
+
+// #include "kernels/arguments.h"
+import "C"
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/x/afl/examples/internal/nn"
+)
+
+// SGDStep implements nn.Backend.
+func (b *backend) SGDStep(value, gradient, velocity nn.Array, first bool, spec nn.SGDSpec) error {
+	o := b.begin("SGDStep")
+	w := o.arg("value", value)
+	if o.err != nil {
+		return o.end()
+	}
+	p := C.AflUpdate{rate: C.float(spec.LearningRate), momentum: C.float(spec.Momentum), decay: C.float(spec.WeightDecay),
+		start: flag(first), nesterov: flag(spec.Nesterov)}
+	state := []*array{w, o.like("gradient", gradient, w.shape), nil}
+	if spec.Momentum != 0 {
+		state[2] = o.like("velocity", velocity, w.shape)
+	}
+	o.update("afl_nn_sgd", &p, state[0], state[1], state[2], nil)
+	return o.end()
+}
+
+// AdamWStep implements nn.Backend.
+func (b *backend) AdamWStep(value, gradient, first, second nn.Array, spec nn.AdamWSpec) error {
+	o := b.begin("AdamWStep")
+	w := o.arg("value", value)
+	if o.err != nil {
+		return o.end()
+	}
+	p := C.AflUpdate{rate: C.float(spec.StepSize), decay: C.float(spec.Decay), beta1: C.float(spec.Beta1), beta2: C.float(spec.Beta2),
+		new1: C.float(1 - spec.Beta1), new2: C.float(1 - spec.Beta2), correction: C.float(spec.Correction), epsilon: C.float(spec.Epsilon)}
+	o.update("afl_nn_adamw", &p, w, o.like("gradient", gradient, w.shape), o.like("first", first, w.shape), o.like("second", second, w.shape))
+	return o.end()
+}
+
+// update enqueues an optimizer's step, with all arrays in the order of the value.
+func (o *op) update(kernel string, p *C.AflUpdate, value, gradient, first, second *array) {
+	if o.err != nil {
+		return
+	}
+	for _, a := range []*array{gradient, first, second} {
+		if a != nil && a.order != value.order {
+			if value.order == channelsLast {
+				o.toChannels(a)
+			} else {
+				o.toRowMajor(a)
+			}
+		}
+	}
+	p.count = C.int64_t(value.elements())
+	point(&p.value, value)
+	point(&p.gradient, gradient)
+	point(&p.first, first)
+	point(&p.second, second)
+	o.each(kernel, value.elements(), unsafe.Pointer(p))
+}
+
+// SumOfSquares implements nn.Backend.
+func (b *backend) SumOfSquares(xs ...nn.Array) (float64, error) {
+	o := b.begin("SumOfSquares")
+	const (
+		fewElements = 16 // of a thread
+		maxBlocks   = 1024
+	)
+	blocks, all := make([]int, len(xs)), 0
+	arrays := make([]*array, len(xs))
+	for i, x := range xs {
+		if arrays[i] = o.arg(fmt.Sprintf("array %d", i), x); o.err != nil {
+			return 0, o.end()
+		}
+		const each = fewElements * threads
+		blocks[i] = min((arrays[i].elements()+each-1)/each, maxBlocks)
+		all += blocks[i]
+	}
+	partials := o.scratch(8 * int64(all+1))
+	p := C.AflSquares{parts: C.int64_t(all)}
+	pointAt(&p.sum, partials)
+	at := partials + 8
+	for i, a := range arrays {
+		p.count = C.int64_t(a.elements())
+		point(&p.x, a)
+		pointAt(&p.partials, at)
+		o.launch("afl_nn_squares", blocks[i], unsafe.Pointer(&p))
+		at += uintptr(8 * blocks[i])
+	}
+	pointAt(&p.partials, partials+8)
+	o.launch("afl_nn_sum_squares", 1, unsafe.Pointer(&p))
+	sum := make([]float64, 1)
+	o.read(bytesOf(sum), partials)
+	return sum[0], o.end()
+}
