@@ -345,6 +345,8 @@ func (a *blobSlope) add(o blobSlope, factor float64) {
 	a.p += float64(factor * o.p)
 }
 
+func (a *blobSlope) scale(s float64) { *a = blobSlope{a.pointwise * s, a.t * s, a.p * s} }
+
 // value returns the loss of a term on voxels with the given sums, a pointwise mean being
 // over so many, and its derivative.
 func (t *blobTerm) value(s blobPart, voxels float64) (value float64, slope blobSlope) {
@@ -420,6 +422,10 @@ func (b *blobSum) evaluate(m *blobImage, t *blobTerm, firstTerm bool) (float64, 
 	}
 	if grad == nil {
 		return value, nil
+	}
+	rest.scale(b.cfg.GradScale)
+	for i := range slopes {
+		slopes[i].scale(b.cfg.GradScale)
 	}
 	q := *p
 	o := &plan.Output{Grad: out, Reduced: true}

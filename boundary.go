@@ -3,6 +3,7 @@ package afl
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -31,7 +32,7 @@ import (
 // class indices; a softmax runs over all channels. Voxel weights multiply e. There is no
 // ignore index, as it would be unclear where a class ends.
 //
-// A call takes memory for φ, a float64 for each sample, class and voxel, unless
+// A call takes memory for φ, a number for each sample, class and voxel, unless
 // [WithDistanceMap] passes what DistanceMap returned.
 type Boundary struct {
 	Options
@@ -95,32 +96,35 @@ func (l Boundary) DistanceMap(logits, target *tensor.Dense) (*tensor.Dense, erro
 	return l.distanceMap(c, channels)
 }
 
-func (l Boundary) distanceMap(c *hostCall, channels []int) (*tensor.Dense, error) {
+// distances checks what distances depend on and returns the spacing.
+func (l Boundary) distances(c *hostCall) ([3]float64, error) {
 	spacing, err := c.spacing3(l.Spacing)
+	if err == nil {
+		err = checkNumber("InsideOffset", l.InsideOffset, math.Inf(1))
+	}
+	return spacing, err
+}
+
+func (l Boundary) distanceMap(c *hostCall, channels []int) (*tensor.Dense, error) {
+	spacing, err := l.distances(c)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkNumber("InsideOffset", l.InsideOffset, math.Inf(1)); err != nil {
-		return nil, err
-	}
-	voxels := c.batch.V
-	masks, err := c.targetMasks(channels)
+	masks, err := c.kernels.TargetMasks(&c.batch, channels)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
-	phi := make([]float64, len(masks))
-	for at := 0; at < len(masks); at += voxels {
-		squaredField(masks[at:at+voxels], c.batch.Space, spacing, func(first int, squared []float64) {
-			mask, field := masks[at+first:][:len(squared)], phi[at+first:][:len(squared)]
-			for i, v := range squared {
-				d := math.Sqrt(v)
-				if mask[i] != 0 {
-					d = l.InsideOffset - d
-				}
-				field[i] = d
+	phi := make([]float64, c.batch.N*len(channels)*c.batch.V)
+	storeSquares(phi, c, masks, spacing)
+	eachPart(len(phi), func(lo, hi int) {
+		for i, s := range phi[lo:hi] {
+			d := math.Sqrt(math.Abs(s))
+			if math.Signbit(s) {
+				d = l.InsideOffset - d
 			}
-		})
-	}
+			phi[lo+i] = d
+		}
+	})
 	shape := append([]int{c.batch.N, len(channels)}, c.spatial...)
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(phi)), nil
 }
@@ -144,16 +148,19 @@ func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (
 	if err := c.checkDistanceMap(len(channels)); err != nil {
 		return nil, err
 	}
+	k, voxels := len(channels), c.batch.V
+	scale := 1.0
+	if l.Reduction == ReduceMean {
+		scale = 1 / float64(c.batch.N*k*voxels)
+	}
+	if l.Reduction != ReduceNone && c.byLogistic(activation) {
+		return l.evalFields(c, activation, channels, scale)
+	}
 	phi := c.cfg.DistanceMap
 	if phi == nil {
 		if phi, err = l.distanceMap(c, channels); err != nil {
 			return nil, err
 		}
-	}
-	k, voxels := len(channels), c.batch.V
-	scale := 1.0
-	if l.Reduction == ReduceMean {
-		scale = 1 / float64(c.batch.N*k*voxels)
 	}
 	var value *tensor.Dense // un-reduced
 	var elements, upstream any
@@ -208,6 +215,33 @@ func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (
 	}
 	if value != nil {
 		return value, nil
+	}
+	return plan.FromNumber(scale * total(sums, 1)[0]), nil
+}
+
+// evalFields evaluates the reduced loss by fields.
+func (l Boundary) evalFields(c *hostCall, activation plan.Activation, channels []int, scale float64) (*tensor.Dense, error) {
+	pass := cpu.Fields{Batch: &c.batch, Activation: activation, Channels: channels, Grad: c.grad,
+		Scale: slices.Repeat([]float64{scale * c.cfg.GradScale}, c.batch.N*len(channels))}
+	if c.cfg.DistanceMap != nil {
+		pass.A = c.cfg.DistanceMap.Data()
+	} else {
+		spacing, err := l.distances(c)
+		if err != nil {
+			return nil, err
+		}
+		masks, err := c.kernels.TargetMasks(&c.batch, channels)
+		if err != nil {
+			return nil, public(err)
+		}
+		pass.Signed, pass.Inside = true, l.InsideOffset
+		squares := c.squares(masks, len(channels), spacing, 1)
+		defer squares.release()
+		pass.A = squares.data
+	}
+	sums, err := c.kernels.Fields(&pass)
+	if err != nil {
+		return nil, public(err)
 	}
 	return plan.FromNumber(scale * total(sums, 1)[0]), nil
 }

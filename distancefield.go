@@ -3,9 +3,12 @@ package afl
 import (
 	"fmt"
 	"math"
+	"sync"
+	"sync/atomic"
 
 	"gorgonia.org/tensor"
 
+	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/edt"
 )
 
@@ -48,11 +51,133 @@ func (in *input) spacing3(spacing []float64) ([3]float64, error) {
 	return [3]float64(spacing), nil
 }
 
-// squaredField calls visit, concurrently, with the squared distances of consecutive voxels
-// from index at on across the boundary of a mask, which holds zeros and ones; see
-// [edt.Field]. It does not where the mask is empty or everything.
-func squaredField(mask []uint8, shape [3]int, spacing [3]float64, visit func(at int, squared []float64)) {
-	m := edt.NewMask(shape)
-	m.Fill(0, mask)
-	edt.Field(m, spacing, visit)
+// field is a number for each voxel of some channels, N×K×V: []float32 or []float64.
+type field struct {
+	data    any
+	release func() // gives the memory back
+}
+
+// fieldMemory32 and fieldMemory64 hold the memory of fields.
+var fieldMemory32, fieldMemory64 = sync.Pool{New: func() any { return new([]float32) }}, sync.Pool{New: func() any { return new([]float64) }}
+
+func newField[T float32 | float64](n int, pool *sync.Pool) ([]T, field) {
+	memory := pool.Get().(*[]T)
+	if cap(*memory) < n {
+		*memory = make([]T, n)
+	}
+	data := (*memory)[:n]
+	return data, field{data, func() { pool.Put(memory) }}
+}
+
+// squares returns the signed squared distances from the boundaries of masks of so many
+// channels, or with an exponent other than 1 powers of their absolute values. They are float32
+// if the logits are and all are in its range.
+func (c *hostCall) squares(masks *cpu.Masks, channels int, spacing [3]float64, exponent float64) field {
+	n := c.batch.N * channels * c.batch.V
+	if c.fitsFloat32(spacing, exponent) {
+		data, f := newField[float32](n, &fieldMemory32)
+		storeSquares(data, c, masks, spacing)
+		raise(data, exponent)
+		return f
+	}
+	data, f := newField[float64](n, &fieldMemory64)
+	storeSquares(data, c, masks, spacing)
+	raise(data, exponent)
+	return f
+}
+
+// storeSquares stores the signed squared distances from the boundaries of masks, see
+// [edt.Field].
+func storeSquares[T float32 | float64](dst []T, c *hostCall, masks *cpu.Masks, spacing [3]float64) {
+	for i, voxels := 0, c.batch.V; i*voxels < len(dst); i++ {
+		m := edt.NewMask(c.batch.Space)
+		m.FillBits(masks.At(i))
+		edt.Field(dst[i*voxels:(i+1)*voxels], m, spacing)
+	}
+}
+
+// raise replaces numbers by powers of their absolute values, unless the exponent is 1.
+func raise[T float32 | float64](data []T, exponent float64) {
+	if exponent == 1 {
+		return
+	}
+	eachPart(len(data), func(lo, hi int) {
+		for i, v := range data[lo:hi] {
+			data[lo+i] = T(cpu.Power(math.Abs(float64(v)), exponent))
+		}
+	})
+}
+
+// largestField and smallestField limit the numbers of a field in float32, with which a loss
+// still multiplies and adds.
+const largestField, smallestField = 1e18, 1e-18
+
+// fitsFloat32 reports whether the logits are float32 and powers of squared distances are in
+// its range.
+func (c *hostCall) fitsFloat32(spacing [3]float64, exponent float64) bool {
+	least, most := math.Inf(1), 0.0
+	for axis, n := range c.batch.Space {
+		if n > 1 {
+			step := spacing[axis]
+			least = min(least, float64(step*step))
+			d := float64(float64(n-1) * step)
+			most += float64(d * d)
+		}
+	}
+	return c.batch.Logits.Dtype() == tensor.Float32 && cpu.Power(most, exponent) < largestField && cpu.Power(least, exponent) > smallestField
+}
+
+// mapPowers returns powers of the distances of a map that was passed in: in float32 if the
+// logits are and all are in its range.
+func (c *hostCall) mapPowers(exponent float64) field {
+	n, src := c.cfg.DistanceMap.Shape().TotalSize(), c.cfg.DistanceMap.Data()
+	if c.batch.Logits.Dtype() == tensor.Float32 {
+		data, f := newField[float32](n, &fieldMemory32)
+		if storePowers(data, src, exponent) {
+			return f
+		}
+		f.release()
+	}
+	data, f := newField[float64](n, &fieldMemory64)
+	storePowers(data, src, exponent)
+	return f
+}
+
+// storePowers stores powers of the numbers of a []float32 or []float64, and reports whether
+// all are 0 or from smallestField to largestField.
+func storePowers[T float32 | float64](dst []T, src any, exponent float64) bool {
+	var outside atomic.Bool
+	eachPart(len(dst), func(lo, hi int) {
+		var within bool
+		switch s := src.(type) {
+		case []float32:
+			within = storePowersOf(dst[lo:hi], s[lo:hi], exponent)
+		case []float64:
+			within = storePowersOf(dst[lo:hi], s[lo:hi], exponent)
+		}
+		if !within {
+			outside.Store(true)
+		}
+	})
+	return !outside.Load()
+}
+
+func storePowersOf[T, S float32 | float64](dst []T, src []S, exponent float64) (within bool) {
+	within = true
+	dst = dst[:len(src)]
+	if exponent == 2 { // the common case
+		for i, v := range src {
+			d := float64(v)
+			d = float64(d * d)
+			within = within && (d <= largestField && d >= smallestField || d == 0)
+			dst[i] = T(d)
+		}
+		return within
+	}
+	for i, v := range src {
+		d := cpu.Power(float64(v), exponent)
+		within = within && (d <= largestField && d >= smallestField || d == 0)
+		dst[i] = T(d)
+	}
+	return within
 }

@@ -44,8 +44,9 @@
 // [Options] are shared by all of them: the reduction, class weights, an ignore
 // index, and whether the background, channel 0, is included. [SetOptions] changes
 // them in a loss of any type. [WithVoxelWeight] passes a map of per-voxel weights,
-// [WithUpstream] the gradient of what comes after an un-reduced loss, and
-// [WithStats] label statistics for A-FL to use instead of the target's.
+// [WithUpstream] the gradient of what comes after an un-reduced loss,
+// [WithStats] label statistics for A-FL to use instead of the target's, and
+// [WithGradScale] a factor of the gradient for training in float16.
 //
 // Values and gradients come from the logits in stable form, never from clipped
 // probabilities: they are finite for every float32 logit that is finite, and

@@ -218,7 +218,7 @@ func (in *input) overlapByErrors(l *plan.Loss, call *plan.Call) (*tensor.Dense, 
 		reduced += values[i]
 	}
 	if call.Grad != nil {
-		v.Sums, v.Grad = 0, call.Grad
+		v.Sums, v.Grad, v.GradScale = 0, call.Grad, call.GradScale
 		v.Do = func(t *cpu.Tile, _ []float64) error {
 			at := t.Sample * channels
 			if o.Batch {

@@ -10,26 +10,34 @@ import (
 type EvalOption func(*EvalConfig)
 
 // EvalConfig holds the optional arguments of one evaluation, for losses defined
-// in other packages. Its zero value is a call without any.
+// in other packages.
 type EvalConfig struct {
 	VoxelWeight *tensor.Dense // see [WithVoxelWeight]; nil where every voxel weighs 1
 	Upstream    *tensor.Dense // see [WithUpstream]; nil where it is all ones
 	Stats       []LabelStats  // see [WithStats]; nil where the label's own are used
 	DistanceMap *tensor.Dense // see [WithDistanceMap]; nil where it is made from the target
+	GradScale   float64       // see [WithGradScale]; 1 where none is given
 }
 
 // NewEvalConfig returns what the options of a call say; of two of one kind the
-// later counts. A nil option is refused.
+// later counts. A nil option is refused, and so is a gradient scale out of range.
 func NewEvalConfig(opts ...EvalOption) (EvalConfig, error) {
-	var c EvalConfig
+	c := EvalConfig{GradScale: 1}
 	for i, o := range opts {
 		if o == nil {
 			return EvalConfig{}, refuse("opts["+strconv.Itoa(i)+"]", "nil", "an EvalOption")
 		}
 		o(&c)
 	}
+	if !(c.GradScale >= leastGradScale && c.GradScale <= mostGradScale) {
+		return EvalConfig{}, refuse("gradient scale", c.GradScale, "a number from 2⁻⁶⁰ to 2⁶⁰")
+	}
 	return c, nil
 }
+
+// Within this range of gradient scales no factor of a gradient leaves the range of float32
+// because of the scale.
+const leastGradScale, mostGradScale = 0x1p-60, 0x1p60
 
 // WithVoxelWeight multiplies every voxel's part in the loss by its entry of w,
 // which is N×space or N×1×space, float32 or float64, finite and not negative:
@@ -67,4 +75,21 @@ func WithStats(stats ...LabelStats) EvalOption {
 // in the next epoch, need not be transformed again. Other losses ignore it.
 func WithDistanceMap(m *tensor.Dense) EvalOption {
 	return func(c *EvalConfig) { c.DistanceMap = m }
+}
+
+// WithGradScale multiplies the gradient by s before it is rounded to the logits' type:
+//
+//	grad = round(s·∂L/∂logits),
+//
+// or round(s·∂(Σ upstream·value)/∂logits) with [WithUpstream]. The value does not change. s
+// is from 2⁻⁶⁰ to 2⁶⁰, default 1; a power of two changes nothing but the exponents.
+//
+// It is for float16, whose smallest number is 2⁻²⁴: in the mean over the voxels of a volume
+// many gradients are smaller and would be rounded to 0. Since backpropagation is linear,
+// the gradients of all parameters are s times theirs too. Divide them by s in float32,
+// before they are clipped or used in an update. Numbers above the largest of the type,
+// 65504, become infinite: skip the update then, and halve s. bfloat16 and float32 have
+// range enough to do without.
+func WithGradScale(s float64) EvalOption {
+	return func(c *EvalConfig) { c.GradScale = s }
 }

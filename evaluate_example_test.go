@@ -92,6 +92,27 @@ func ExampleWithUpstream() {
 	// [0.0000 -0.5000 -0.0000]
 }
 
+// The gradient is scaled before it is rounded, which keeps small numbers of a float16.
+func ExampleWithGradScale() {
+	logits := tensor.New(tensor.WithShape(1, 1, 1, 3), tensor.WithBacking([]float32{-9, 0, 9}))
+	target := tensor.New(tensor.WithShape(1, 1, 3), tensor.WithBacking([]uint8{0, 1, 1}))
+	const scale = 1 << 10
+	value, grad, err := afl.Grad(afl.NewBinaryCrossEntropy(), logits, target, afl.WithGradScale(scale))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Printf("%.4f\n", value)
+	for _, g := range grad.Data().([]float32) { // what an optimizer does before it uses them
+		fmt.Printf("%.6f from %.4f\n", g/scale, g)
+	}
+	// Output:
+	// 0.2311
+	// 0.000041 from 0.0421
+	// -0.166667 from -170.6667
+	// -0.000041 from -0.0421
+}
+
 // A patch takes the statistics of the whole image.
 func ExampleWithStats() {
 	image := tensor.New(tensor.WithShape(2, 4), tensor.WithBacking([]uint8{

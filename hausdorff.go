@@ -25,8 +25,8 @@ import (
 // LogHausdorffDTLoss) is log(1 + value) of the reduced loss, or of each group.
 //
 // Voxel weights multiply (p−t)². There are no class weights and no ignore index. A call
-// takes memory for the sum of both distances' powers, a float64 for each sample, channel
-// and voxel. [WithDistanceMap] passes d_t, as DistanceMap returned it.
+// takes memory for both distances' powers, two numbers for each sample, channel and
+// voxel. [WithDistanceMap] passes d_t, as DistanceMap returned it.
 type HausdorffDT struct {
 	Options
 	constructed
@@ -83,19 +83,17 @@ func (l HausdorffDT) DistanceMap(logits, target *tensor.Dense) (*tensor.Dense, e
 		return nil, err
 	}
 	channels := l.included(c.batch.C)
-	masks, err := c.targetMasks(channels)
+	masks, err := c.kernels.TargetMasks(&c.batch, channels)
 	if err != nil {
-		return nil, err
+		return nil, public(err)
 	}
-	d := make([]float64, len(masks))
-	for at := 0; at < len(d); at += c.batch.V {
-		squaredField(masks[at:at+c.batch.V], c.batch.Space, spacing, func(first int, squared []float64) {
-			field := d[at+first:][:len(squared)]
-			for i, v := range squared {
-				field[i] = math.Sqrt(v)
-			}
-		})
-	}
+	d := make([]float64, c.batch.N*len(channels)*c.batch.V)
+	storeSquares(d, c, masks, spacing)
+	eachPart(len(d), func(lo, hi int) {
+		for i, s := range d[lo:hi] {
+			d[lo+i] = math.Sqrt(math.Abs(s))
+		}
+	})
 	shape := append([]int{c.batch.N, len(channels)}, c.spatial...)
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(d)), nil
 }
@@ -128,50 +126,39 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 	if err := c.checkUpstream(c.cfg.Upstream, tensor.Float64, shape); err != nil {
 		return nil, err
 	}
-	weights, err := l.distances(c, activation, channels)
+	ofPrediction, ofTarget, err := l.powers(c, activation, channels)
 	if err != nil {
 		return nil, err
 	}
+	defer ofPrediction.release()
+	defer ofTarget.release()
 
 	voxels := float64(c.batch.V)
 	if l.Batch {
 		voxels *= float64(c.batch.N)
 	}
-	v := cpu.Visit{Activation: activation, Targets: true, Sums: k}
-	var slope []float64 // ∂L/∂f of the groups
-	v.Do = func(t *cpu.Tile, sums []float64) error {
-		n := len(t.Weight)
-		for j, ch := range channels {
-			group := t.Sample*k + j
-			row := weights[group*c.batch.V+t.Lo:][:n]
-			p, q, y, factor := t.P[ch][:n], t.Q[ch][:n], t.Target[ch][:n], t.Factor[ch][:n]
-			sum, s := 0.0, 0.0
-			if v.Grad != nil {
-				if l.Batch {
-					group = j
-				}
-				s = 2 * slope[group] / voxels
-			}
-			for i, w := range t.Weight {
-				// p − t, which does not cancel for a target of 0 or 1.
-				d := float64(p[i]*(1-y[i])) - float64(q[i]*y[i])
-				e := w * row[i] * d
-				sum += float64(e * d)
-				if v.Grad != nil {
-					t.Pull[ch][i] = s * e * factor[i]
-				}
-			}
-			if len(sums) > 0 {
-				sums[j] += sum
-			}
+	slope := l.slopes(c, k) // ∂L/∂f of the groups
+	// pass returns the sums of samples and channels, and writes the gradient where one is given.
+	pass := func(grad *tensor.Dense) ([]float64, error) {
+		scale := make([]float64, c.batch.N*k)
+		for i := range scale {
+			scale[i] = 2 * slope[i%len(slope)] / voxels
 		}
-		return nil
+		if !c.byLogistic(activation) {
+			return l.visit(c, activation, channels, ofPrediction.data, ofTarget.data, scale, grad)
+		}
+		for i := range scale {
+			scale[i] *= c.cfg.GradScale
+		}
+		sums, err := c.kernels.Fields(&cpu.Fields{Batch: &c.batch, Activation: activation, Channels: channels, Square: true,
+			A: ofPrediction.data, B: ofTarget.data, Scale: scale, Grad: grad})
+		return sums, public(err)
 	}
-	// The derivative by the groups is known before them, but for the logarithm.
-	if slope = l.slopes(c, k); grad != nil && !l.Log {
-		v.Grad = grad
+	first := grad
+	if l.Log {
+		first = nil // the derivative by the groups is not known before them
 	}
-	sums, err := c.pass(v)
+	sums, err := pass(first)
 	if err != nil {
 		return nil, err
 	}
@@ -183,8 +170,7 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 	}
 	value := l.reduce(sums, slope)
 	if grad != nil && l.Log {
-		v.Sums, v.Grad = 0, grad
-		if _, err := c.pass(v); err != nil {
+		if _, err := pass(grad); err != nil {
 			return nil, err
 		}
 	}
@@ -192,6 +178,35 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(value)), nil
 	}
 	return plan.FromNumber(value[0]), nil
+}
+
+// visit is a pass by the activations that have no row kernels.
+func (l HausdorffDT) visit(c *hostCall, activation plan.Activation, channels []int, predicted, target any, scale []float64, grad *tensor.Dense) ([]float64, error) {
+	k := len(channels)
+	v := cpu.Visit{Activation: activation, Targets: true, Sums: k, Scratch: 2, Grad: grad}
+	v.Do = func(t *cpu.Tile, sums []float64) error {
+		n := len(t.Weight)
+		a, b := t.Scratch[0][:n], t.Scratch[1][:n]
+		for j, ch := range channels {
+			group := t.Sample*k + j
+			cpu.ReadFloats(predicted, group*c.batch.V+t.Lo, a)
+			cpu.ReadFloats(target, group*c.batch.V+t.Lo, b)
+			p, q, y, factor := t.P[ch][:n], t.Q[ch][:n], t.Target[ch][:n], t.Factor[ch][:n]
+			sum := 0.0
+			for i, w := range t.Weight {
+				// p − t, which does not cancel for a target of 0 or 1.
+				d := float64(p[i]*(1-y[i])) - float64(q[i]*y[i])
+				e := w * (math.Abs(a[i]) + math.Abs(b[i])) * d
+				sum += float64(e * d)
+				if grad != nil {
+					t.Pull[ch][i] = scale[group] * e * factor[i]
+				}
+			}
+			sums[j] += sum
+		}
+		return nil
+	}
+	return c.pass(v)
 }
 
 // slopes returns the derivative of the loss with respect to each group, without the
@@ -242,77 +257,44 @@ func (l HausdorffDT) reduce(groups, slope []float64) []float64 {
 	return groups
 }
 
-// distances returns the sum of both distances' powers, N×C'×V.
-func (l HausdorffDT) distances(c *hostCall, activation plan.Activation, channels []int) ([]float64, error) {
+// powers returns the powers of the distances of the prediction and of the target, of which
+// the absolute values count.
+func (l HausdorffDT) powers(c *hostCall, activation plan.Activation, channels []int) (predicted, target field, err error) {
 	spacing, err := c.spacing3(l.Spacing)
 	if err != nil {
-		return nil, err
+		return field{}, field{}, err
 	}
-	k, voxels := len(channels), c.batch.V
-	predicted := make([]uint8, c.batch.N*k*voxels)
-	// The logits tell p > ½, but of three or more channels by a softmax.
-	visit := cpu.Visit{Activation: plan.None}
-	pair := activation == plan.Softmax && c.batch.C == 2
-	if activation == plan.Softmax && !pair {
-		visit.Activation = activation
+	k := len(channels)
+	var targets *cpu.Masks
+	if c.cfg.DistanceMap == nil {
+		if targets, err = c.kernels.TargetMasks(&c.batch, channels); err != nil {
+			return field{}, field{}, public(err)
+		}
 	}
-	visit.Do = func(t *cpu.Tile, _ []float64) error {
+	predictions, err := l.predictions(c, activation, channels)
+	if err != nil {
+		return field{}, field{}, err
+	}
+	predicted = c.squares(predictions, k, spacing, l.Alpha/2)
+	if targets == nil {
+		return predicted, c.mapPowers(l.Alpha), nil
+	}
+	return predicted, c.squares(targets, k, spacing, l.Alpha/2), nil
+}
+
+// predictions returns the masks p > ½. The logits tell, but of three or more channels by a
+// softmax.
+func (l HausdorffDT) predictions(c *hostCall, activation plan.Activation, channels []int) (*cpu.Masks, error) {
+	if activation == plan.None || c.byLogistic(activation) {
+		masks, err := c.kernels.PredictionMasks(&c.batch, activation, channels)
+		return masks, public(err)
+	}
+	masks := cpu.NewMasks(c.batch.N*len(channels), c.batch.V)
+	_, err := c.pass(cpu.Visit{Activation: activation, Do: func(t *cpu.Tile, _ []float64) error {
 		for j, ch := range channels {
-			row := predicted[(t.Sample*k+j)*voxels+t.Lo:]
-			threshold := 0.5
-			if activation == plan.Sigmoid {
-				threshold = 0
-			}
-			for i, x := range t.P[ch] {
-				if pair {
-					threshold = t.P[1-ch][i]
-				}
-				if x > threshold {
-					row[i] = 1
-				}
-			}
+			cpu.PackAbove(masks.At(t.Sample*len(channels) + j)[t.Lo/64:], t.P[ch], 0.5)
 		}
 		return nil
-	}
-	if _, err = c.pass(visit); err != nil {
-		return nil, err
-	}
-	sum := make([]float64, len(predicted))
-	addPowers := func(at int, distances []float64, exponent float64) {
-		sum := sum[at:][:len(distances)]
-		if exponent == 1 {
-			for i, d := range distances {
-				sum[i] += d
-			}
-			return
-		}
-		for i, d := range distances {
-			sum[i] += cpu.Power(d, exponent)
-		}
-	}
-	add := func(mask []uint8, at int) {
-		squaredField(mask[at:at+voxels], c.batch.Space, spacing, func(first int, squared []float64) {
-			addPowers(at+first, squared, l.Alpha/2)
-		})
-	}
-	given := c.cfg.DistanceMap
-	var target []uint8
-	if given == nil {
-		if target, err = c.targetMasks(channels); err != nil {
-			return nil, err
-		}
-	}
-	for at := 0; at < len(sum); at += voxels {
-		add(predicted, at)
-		if given == nil {
-			add(target, at)
-			continue
-		}
-		eachPart(voxels, func(lo, hi int) {
-			distances := make([]float64, hi-lo)
-			cpu.ReadFloats(given.Data(), at+lo, distances)
-			addPowers(at+lo, distances, l.Alpha)
-		})
-	}
-	return sum, nil
+	}})
+	return masks, err
 }

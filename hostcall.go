@@ -93,7 +93,7 @@ func (s support) check(o Options) error {
 
 // pass makes a pass over the batch, see [cpu.Visit].
 func (c *hostCall) pass(v cpu.Visit) ([]float64, error) {
-	v.Batch = &c.batch
+	v.Batch, v.GradScale = &c.batch, c.cfg.GradScale
 	sums, err := c.kernels.Visit(&v)
 	return sums, public(err)
 }
@@ -133,26 +133,14 @@ func total(sums []float64, width int) []float64 {
 	return out
 }
 
+// byLogistic reports whether the probabilities are sigmoids of a logit or of the difference of
+// two, for which there are row kernels.
+func (c *hostCall) byLogistic(activation plan.Activation) bool {
+	return activation == plan.Sigmoid || activation == plan.Softmax && c.batch.C == 2
+}
+
 // eachPart calls f, concurrently, for parts [lo,hi) of n elements.
 func eachPart(n int, f func(lo, hi int)) {
 	const part = 1 << 14
 	parallel.Each((n+part-1)/part, func(i int) { f(i*part, min((i+1)*part, n)) })
-}
-
-// targetMasks returns where the target of each sample is above ½ in each of the given
-// channels, or of their class: zeros and ones, N×K×V.
-func (c *hostCall) targetMasks(channels []int) ([]uint8, error) {
-	masks := make([]uint8, c.batch.N*len(channels)*c.batch.V)
-	_, err := c.pass(cpu.Visit{NoLogits: true, Targets: true, Do: func(t *cpu.Tile, _ []float64) error {
-		for j, ch := range channels {
-			row := masks[(t.Sample*len(channels)+j)*c.batch.V+t.Lo:][:t.Hi-t.Lo]
-			for i, y := range t.Target[ch] {
-				if y > 0.5 {
-					row[i] = 1
-				}
-			}
-		}
-		return nil
-	}})
-	return masks, err
 }

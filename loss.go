@@ -402,7 +402,7 @@ func eval(l planner, logits, target, grad *tensor.Dense, opts []EvalOption) (*te
 	if err != nil {
 		return nil, err
 	}
-	call := &plan.Call{Upstream: cfg.Upstream, Grad: grad}
+	call := &plan.Call{Upstream: cfg.Upstream, Grad: grad, GradScale: cfg.GradScale}
 	if options.Reduction != ReduceNone {
 		if cfg.Upstream != nil {
 			return nil, refuse("upstream", "given with Reduction "+options.Reduction.String(), "Reduction none")
@@ -434,7 +434,7 @@ func checkConstructed(l configured) error {
 	if l.isConstructed() {
 		return nil
 	}
-	return refuse("loss", fmt.Sprintf("a %T literal, whose options lack their defaults", l), "a value made by %s", l.constructor())
+	return refuse("loss", fmt.Sprintf("an %T literal, whose options lack their defaults", l), "a value made by %s", l.constructor())
 }
 
 func checkReduction(r Reduction) error {

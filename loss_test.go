@@ -105,16 +105,18 @@ func TestRegistry(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, same, l)
 	}
-	for name, nearest := range map[string]string{"dise": "dice", "forcal": "focal", "tverski": "tversky", "generalised-dice": "generalized-dice"} {
+	for name, nearest := range map[string]string{"dise": "dice", "forcal": "focal", "tverski": "tversky", "generalised-dice": "generalized-dice",
+		"focal_dice": "dice-focal", "weighted-dice": "dice", "cross": "cross-entropy, dice-cross-entropy, binary-cross-entropy or topk-cross-entropy", "log": "log-hausdorff, log-cosh-dice or exponential-log"} {
 		_, err := afl.ByName(name)
 		assert.ErrorContains(t, err, `name of the loss is "`+name+`", want one of tversky, ce,`)
 		assert.ErrorContains(t, err, "; did you mean "+nearest+"?")
 	}
 	_, err := afl.ByName("hinge")
 	assert.ErrorContains(t, err, `"hinge", want one of tversky`)
-	for _, name := range []string{"", "q", "zz"} {
+	for _, name := range []string{"", "q", "zz", "abcdefgh"} {
 		_, err := afl.ByName(name)
 		assert.ErrorContains(t, err, "want one of tversky", name)
+		assert.NotContains(t, err.Error(), "did you mean")
 	}
 	for _, of := range []func(string) (string, error){afl.Title, afl.CanonicalName} {
 		_, err := of("")
@@ -146,7 +148,7 @@ func TestLiterals(t *testing.T) {
 		assert.ErrorAs(t, err, &refused, name)
 	}
 	_, err := afl.AdaptiveFocal{}.Parameters(logits, target)
-	assert.ErrorContains(t, err, "loss is a afl.AdaptiveFocal literal")
+	assert.ErrorContains(t, err, "loss is an afl.AdaptiveFocal literal")
 
 	// The zero value of Options holds the defaults.
 	l := afl.NewDice()

@@ -219,12 +219,14 @@ func crossEntropySlopes[T float32 | float64](s *lovaszSum, m *lovaszScratch[T]) 
 func lovaszGradient[T float32 | float64](s *lovaszSum, increments []T, label []uint8) error {
 	switch {
 	case s.loss.Hinge:
-		grad := s.grad.Data().([]T)
+		grad, scale := s.grad.Data().([]T), T(s.cfg.GradScale)
 		eachPart(len(grad), func(lo, hi int) {
 			for i := lo; i < hi; i++ {
-				if grad[i] = increments[i]; label[i] == 1 && increments[i] != 0 {
-					grad[i] = -increments[i]
+				d := T(scale * increments[i])
+				if label[i] == 1 && d != 0 {
+					d = -d
 				}
+				grad[i] = d
 			}
 		})
 		return nil
@@ -239,7 +241,7 @@ func lovaszGradient[T float32 | float64](s *lovaszSum, increments []T, label []u
 		}
 		out := plan.Output{Grad: s.grad, CoefT: make([]float64, batch.N*c), CoefP: make([]float64, batch.N*c)}
 		for i := c - 1; i < len(out.CoefT); i += c {
-			out.CoefT[i], out.CoefP[i] = -2, 1
+			out.CoefT[i], out.CoefP[i] = -2*s.cfg.GradScale, s.cfg.GradScale
 		}
 		_, err := s.kernels.Gradient(&batch, &plan.Plan{Overlap: &overlap}, &out)
 		return public(err)

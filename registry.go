@@ -1,7 +1,6 @@
 package afl
 
 import (
-	"math"
 	"slices"
 	"strings"
 
@@ -153,8 +152,8 @@ const paperLosses = 8
 // ByName returns a new loss with the settings of its constructor. [Names] and
 // [SmallLesionNames] list the names. Other common ones, such as "focal" for "fl" and "jaccard" for "iou",
 // are known too, and capitals, hyphens, underscores, spaces and a final "loss"
-// make no difference: "DiceFocalLoss" is "dice-focal". A name that is not known gets an error with the one
-// that is nearest.
+// make no difference: "DiceFocalLoss" is "dice-focal". A name that is not known gets an error with
+// those that are nearest.
 func ByName(name string) (Loss, error) {
 	e, err := find(name)
 	if err != nil {
@@ -178,23 +177,82 @@ func CanonicalName(name string) (string, error) {
 }
 
 func find(name string) (entry, error) {
-	nearest, distance := "", math.MaxInt
 	plain := plainName(name)
 	for _, e := range registry {
-		for _, known := range append([]string{e.name}, e.aliases...) {
+		for _, known := range e.known() {
 			if plainName(known) == plain {
 				return e, nil
-			}
-			if d := editdistance.Of(plain, plainName(known), distance); d < distance {
-				nearest, distance = known, d
 			}
 		}
 	}
 	want := "one of " + strings.Join(slices.Concat(Names(), SmallLesionNames()), ", ")
-	if distance <= len(plain)/3+1 && len(plain) > 2 {
-		want += "; did you mean " + nearest + "?"
+	if near := nearestNames(name); near != nil {
+		want += "; did you mean " + alternatives(near) + "?"
 	}
 	return entry{}, refuse("name of the loss", `"`+name+`"`, "%s", want)
+}
+
+// known returns all names of a loss.
+func (e entry) known() []string { return append([]string{e.name}, e.aliases...) }
+
+// nearestNames returns a name of each of the losses that an unknown name may mean: those of the same
+// words in another order, or else those that are nearest and differ in at most a third of it, or
+// else those that contain it or are contained in it.
+func nearestNames(name string) []string {
+	plain := plainName(name)
+	if len(plain) < 3 {
+		return nil
+	}
+	var same, near, parts []string
+	distance := len(plain) / 3
+	for _, e := range registry {
+		var reordered, nearest, part string
+		for _, known := range e.known() {
+			other := plainName(known)
+			if slices.Equal(sortedWords(known), sortedWords(name)) {
+				reordered = known
+			}
+			if d := editdistance.Of(plain, other, distance+1); d < distance || d == distance && nearest == "" {
+				if d < distance {
+					near, distance = nil, d
+				}
+				nearest = known
+			}
+			if len(other) > 2 && part == "" && (strings.Contains(other, plain) || strings.Contains(plain, other)) {
+				part = known
+			}
+		}
+		for _, found := range []struct {
+			list *[]string
+			name string
+		}{{&same, reordered}, {&near, nearest}, {&parts, part}} {
+			if found.name != "" {
+				*found.list = append(*found.list, found.name)
+			}
+		}
+	}
+	for _, names := range [][]string{same, near} {
+		if names != nil {
+			return names
+		}
+	}
+	return parts
+}
+
+// sortedWords returns the words of a name in alphabetical order.
+func sortedWords(name string) []string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return strings.ContainsRune("-_ ", r) })
+	slices.Sort(words)
+	return words
+}
+
+// alternatives joins names as "a, b or c".
+func alternatives(names []string) string {
+	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // plainName drops what makes no difference between names.

@@ -357,6 +357,7 @@ func (m *topkScratch[T]) crossEntropy(s *topkSum, taken []uint32, scale float64)
 		return scale * sums.Pointwise, nil
 	}
 	m.grad = grown(m.grad, c*n)
+	p.Pointwise.Scale *= s.cfg.GradScale // not in the sums
 	sums, err := s.kernels.Gradient(&batch, p, &plan.Output{Grad: tensor.New(tensor.WithShape(1, c, n), tensor.WithBacking(m.grad))})
 	if err != nil {
 		return 0, public(err)

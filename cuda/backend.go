@@ -362,6 +362,7 @@ func (e *Engine) writeConstants(at uintptr, x []float64) error {
 func (v *evaluation) setOutputs(l *plan.Loss, c *plan.Call, value *tensor.Dense) error {
 	a := v.args
 	err := address(v, &a.grad, "grad", c.Grad)
+	a.grad_scale = C.double(c.Scale())
 	switch {
 	case c.Shape == nil:
 		point(&a.verdict, value.Uintptr()+verdictOffset)

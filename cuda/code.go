@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/x/afl/internal/cuda/kernel"
 )
@@ -39,14 +40,9 @@ func (c *code) function(set *kernel.Set, name string) (handle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cuda: %w", err)
 	}
-	module, loaded := c.modules[m]
-	if !loaded {
-		var log string
-		if module, log, err = c.session.load(m.PTX); err != nil {
-			return nil, fmt.Errorf("cuda: the driver (for CUDA %s) rejects the kernel module %s for %v: %w\n%s",
-				c.device.CUDA(), m.Name, c.device, err, log)
-		}
-		c.modules[m] = module
+	module, _, err := c.load(m)
+	if err != nil {
+		return nil, err
 	}
 	f, err := c.session.function(module, name)
 	if err != nil {
@@ -54,6 +50,38 @@ func (c *code) function(set *kernel.Set, name string) (handle, error) {
 	}
 	c.functions.Store(name, f)
 	return f, nil
+}
+
+// load returns a module, which it loads first if necessary, and the time that this took. The
+// caller holds c.loading.
+func (c *code) load(m *kernel.Module) (handle, time.Duration, error) {
+	if module, loaded := c.modules[m]; loaded {
+		return module, 0, nil
+	}
+	start := time.Now()
+	module, log, err := c.session.load(m.PTX)
+	if err != nil {
+		return nil, 0, fmt.Errorf("cuda: the driver (for CUDA %s) rejects the kernel module %s for %v: %w\n%s",
+			c.device.CUDA(), m.Name, c.device, err, log)
+	}
+	c.modules[m] = module
+	return module, max(time.Since(start), 1), nil
+}
+
+// loadAll loads every module of a set that is not loaded yet, and calls progress for each.
+func (c *code) loadAll(set *kernel.Set, progress func(module string, took time.Duration)) error {
+	for _, m := range set.Modules() {
+		c.loading.Lock()
+		_, took, err := c.load(m)
+		c.loading.Unlock()
+		if err != nil {
+			return err
+		}
+		if took > 0 && progress != nil {
+			progress(m.Name, took)
+		}
+	}
+	return nil
 }
 
 // close unloads all modules and returns all errors.

@@ -5,6 +5,7 @@ package cuda
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,4 +59,37 @@ func TestModuleIsRefused(t *testing.T) {
 	assert.EqualValues(t, 2, l.Count("modules"))
 	_, err = e.code.function(kernels.Modules(), "afl_nothing")
 	assert.EqualError(t, err, `cuda: there is no kernel "afl_nothing"`)
+}
+
+// LoadKernels loads the modules that no kernel has been launched of, and says which.
+func TestLoadKernels(t *testing.T) {
+	e, l := openEmulated(t)
+	_, err := e.code.function(kernels.Modules(), "afl_reduce_sigmoid_f32")
+	require.NoError(t, err)
+	already := l.Count("modules")
+
+	l.Fail("cuModuleLoadDataEx", 3, 218)
+	var names []string
+	var sum time.Duration
+	progress := func(module string, took time.Duration) {
+		names = append(names, module)
+		sum += took
+		assert.Positive(t, took)
+	}
+	_, err = e.LoadKernels(progress)
+	require.ErrorContains(t, err, "CUDA_ERROR_INVALID_PTX")
+	assert.Len(t, names, 2, "those before the failure are loaded")
+	took, err := e.LoadKernels(progress)
+	require.NoError(t, err)
+	assert.LessOrEqual(t, took-sum, took)
+	assert.Len(t, names, len(kernels.Modules().Modules())-int(already))
+	assert.NotContains(t, names, "float32")
+	assert.Contains(t, names, "general_float64")
+	assert.EqualValues(t, len(kernels.Modules().Modules()), l.Count("modules"))
+
+	_, err = e.LoadKernels(func(string, time.Duration) { t.Error("nothing is left to load") })
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	_, err = e.LoadKernels(nil)
+	assert.ErrorIs(t, err, ErrClosed)
 }

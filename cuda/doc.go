@@ -56,6 +56,13 @@
 // process. [Engine.Download] copies a tensor to Go memory, and [Engine.Memclr] and
 // [Engine.Memset] fill one.
 //
+// # Other CUDA libraries
+//
+// [Engine.Wrap] makes a tensor over memory that another library of the process allocated,
+// [OpenStream] an engine on its stream and context, and [Engine.Stream] returns those of an
+// engine. Whatever was made elsewhere remains its owner's, who frees it after the engine's work
+// on it is done.
+//
 // # Errors
 //
 // The text of an error starts with "cuda: ". Calls that refuse an argument return an

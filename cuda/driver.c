@@ -80,16 +80,58 @@ CUresult afl_session_open(AflSession *s, const AflDriver *driver, int ordinal) {
 	CUresult code = driver->cuDeviceGet(&s->device, ordinal);
 	if (!code) code = driver->cuDevicePrimaryCtxRetain(&s->context, s->device);
 	if (code) return code;
+	s->retained = s->created = 1;
 	WITHIN(s, code, cuStreamCreate(&s->stream, CU_STREAM_NON_BLOCKING));
 	if (code) driver->cuDevicePrimaryCtxRelease_v2(s->device);
 	return code;
 }
 
+CUresult afl_session_adopt(AflSession *s, const AflDriver *driver, int ordinal, CUcontext context, CUstream stream) {
+	memset(s, 0, sizeof *s);
+	s->driver = driver;
+	s->context = context;
+	s->stream = stream;
+	CUresult code = driver->cuDeviceGet(&s->device, ordinal);
+	if (!code && !context) {
+		code = driver->cuDevicePrimaryCtxRetain(&s->context, s->device);
+		s->retained = !code;
+	}
+	if (code) return code;
+	CUdevice device = s->device;
+	CUcontext of = s->context;
+	WITHIN(s, code, cuCtxGetDevice(&device));
+	if (!code && device != s->device) code = CUDA_ERROR_INVALID_CONTEXT;
+	if (!code) WITHIN(s, code, cuStreamGetCtx(stream, &of));
+	if (!code && of != s->context) code = CUDA_ERROR_INVALID_CONTEXT;
+	if (code && s->retained) driver->cuDevicePrimaryCtxRelease_v2(s->device);
+	return code;
+}
+
 CUresult afl_session_close(AflSession *s) {
-	CUresult code;
-	WITHIN(s, code, cuStreamDestroy_v2(s->stream));
-	CUresult next = s->driver->cuDevicePrimaryCtxRelease_v2(s->device);
+	CUresult code = CUDA_SUCCESS, next = CUDA_SUCCESS;
+	if (s->created) WITHIN(s, code, cuStreamDestroy_v2(s->stream));
+	if (s->retained) next = s->driver->cuDevicePrimaryCtxRelease_v2(s->device);
 	return code ? code : next;
+}
+
+CUresult afl_push(const AflSession *s) { return s->driver->cuCtxPushCurrent_v2(s->context); }
+
+CUresult afl_pop(const AflSession *s) { return leave(s, CUDA_SUCCESS); }
+
+AflPointer afl_pointer(const AflSession *s, CUdeviceptr address) {
+	AflPointer r = {0};
+	struct {
+		void *value;
+		int attribute;
+	} wanted[] = {
+		{&r.type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE},
+		{&r.device, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL},
+		{&r.start, CU_POINTER_ATTRIBUTE_RANGE_START_ADDR},
+		{&r.bytes, CU_POINTER_ATTRIBUTE_RANGE_SIZE},
+	};
+	for (size_t i = 0; i < sizeof wanted / sizeof wanted[0] && !r.code; i++)
+		WITHIN(s, r.code, cuPointerGetAttribute(wanted[i].value, wanted[i].attribute, address));
+	return r;
 }
 
 AflHandle afl_load(const AflSession *s, const char *ptx, char *log, size_t length) {

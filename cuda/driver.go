@@ -14,6 +14,16 @@ type driver interface {
 	device(ordinal int) (Device, error)
 	// open starts a session on a device.
 	open(ordinal int) (session, error)
+	// adopt starts a session on a stream of somebody else's.
+	adopt(ordinal int, s Stream) (session, error)
+}
+
+// pointer says where memory lies.
+type pointer struct {
+	device bool // in a device's memory
+	owner  int  // ordinal of the device
+	start  uintptr
+	bytes  int64 // of the allocation from start on
 }
 
 // session is a device's context with one stream, on which all work is enqueued.
@@ -24,6 +34,14 @@ type session interface {
 	function(module handle, name string) (handle, error)
 	// launch enqueues a function on its arguments, which are copied.
 	launch(function handle, blocks int, arguments unsafe.Pointer) error
+
+	// push makes the context current on the calling thread, and pop restores the previous one.
+	push() error
+	pop() error
+	// stream returns the session's context and stream.
+	stream() Stream
+	// locate says where memory lies.
+	locate(address uintptr) (pointer, error)
 
 	memoryInfo() (free, total int64, err error)
 	alloc(bytes int64) (uintptr, error)

@@ -35,6 +35,12 @@ enum {
 	CUDA_ERROR_LAUNCH_FAILED = 719,
 	CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED = 900,
 
+	CU_MEMORYTYPE_DEVICE = 2,
+	CU_POINTER_ATTRIBUTE_MEMORY_TYPE = 2,
+	CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL = 9,
+	CU_POINTER_ATTRIBUTE_RANGE_START_ADDR = 11,
+	CU_POINTER_ATTRIBUTE_RANGE_SIZE = 12,
+
 	CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
 	CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE = 38,
 	CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
@@ -62,6 +68,8 @@ enum {
 	X(cuDevicePrimaryCtxRelease_v2, (CUdevice device)) \
 	X(cuCtxPushCurrent_v2, (CUcontext context)) \
 	X(cuCtxPopCurrent_v2, (CUcontext *context)) \
+	X(cuCtxGetDevice, (CUdevice *device)) \
+	X(cuPointerGetAttribute, (void *value, int attribute, CUdeviceptr address)) \
 	X(cuMemGetInfo_v2, (size_t *free, size_t *total)) \
 	X(cuMemAlloc_v2, (CUdeviceptr *address, size_t bytes)) \
 	X(cuMemFree_v2, (CUdeviceptr address)) \
@@ -75,6 +83,7 @@ enum {
 	X(cuMemsetD32Async, (CUdeviceptr to, unsigned value, size_t count, CUstream stream)) \
 	X(cuStreamCreate, (CUstream *stream, unsigned flags)) \
 	X(cuStreamDestroy_v2, (CUstream stream)) \
+	X(cuStreamGetCtx, (CUstream stream, CUcontext *context)) \
 	X(cuStreamSynchronize, (CUstream stream)) \
 	X(cuStreamBeginCapture_v2, (CUstream stream, int mode)) \
 	X(cuStreamEndCapture, (CUstream stream, CUgraph *graph)) \
@@ -100,7 +109,8 @@ typedef struct AflDriver {
 #undef AFL_MEMBER
 } AflDriver;
 
-// AflSession is a device's primary context with the stream of an engine. Functions that
+// AflSession is a device's context, by default the primary one, with the stream of an engine.
+// Functions that
 // take one make its context current on their thread and restore the previous one before
 // they return, since a goroutine may change threads between calls, but not within one.
 typedef struct AflSession {
@@ -108,6 +118,8 @@ typedef struct AflSession {
 	CUdevice device;
 	CUcontext context;
 	CUstream stream;
+	int retained; // the context is the primary one, retained by this session
+	int created;  // the stream is this session's
 } AflSession;
 
 typedef struct AflDeviceInfo {
@@ -115,6 +127,15 @@ typedef struct AflDeviceInfo {
 	int major, minor, multiprocessors, l2;
 	size_t memory;
 } AflDeviceInfo;
+
+// Where memory lies.
+typedef struct AflPointer {
+	CUresult code;
+	unsigned type;  // CU_MEMORYTYPE_…
+	int device;     // ordinal
+	CUdeviceptr start; // of the allocation
+	size_t bytes;      // of the allocation
+} AflPointer;
 
 // A result code with a new handle or address.
 typedef struct AflHandle {
@@ -152,15 +173,24 @@ const char *afl_error_text(const AflDriver *driver, CUresult code);
 // afl_session_open retains the context and creates the stream. On failure it releases
 // everything.
 CUresult afl_session_open(AflSession *s, const AflDriver *driver, int ordinal);
-// afl_session_close destroys the stream and releases the context, even after a failure,
-// and returns the first failure.
+// afl_session_adopt opens a session on a stream of somebody else's, 0 for the legacy default
+// stream, and on a context, or on the primary one if context is null. The stream and the given
+// context remain their owner's. If they do not belong together, or not to the device, it
+// returns CUDA_ERROR_INVALID_CONTEXT.
+CUresult afl_session_adopt(AflSession *s, const AflDriver *driver, int ordinal, CUcontext context, CUstream stream);
+// afl_session_close destroys the session's own stream and releases a retained context, even
+// after a failure, and returns the first failure.
 CUresult afl_session_close(AflSession *s);
+// afl_push makes the context current, and afl_pop restores the previous one.
+CUresult afl_push(const AflSession *s);
+CUresult afl_pop(const AflSession *s);
 // afl_load compiles PTX to a module and writes the compiler's messages to log.
 AflHandle afl_load(const AflSession *s, const char *ptx, char *log, size_t length);
 CUresult afl_unload(const AflSession *s, CUmodule module);
 AflHandle afl_function(const AflSession *s, CUmodule module, const char *name);
 CUresult afl_launch(const AflSession *s, CUfunction function, unsigned blocks, const void *arguments);
 
+AflPointer afl_pointer(const AflSession *s, CUdeviceptr address);
 AflMemoryInfo afl_memory_info(const AflSession *s);
 AflAddress afl_alloc(const AflSession *s, size_t bytes);
 CUresult afl_free(const AflSession *s, CUdeviceptr address);

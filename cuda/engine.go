@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -58,6 +59,11 @@ var _ tensor.NonStdEngine = (*Engine)(nil)
 // function of the library or a newer driver, the device, or its compute capability; or
 // they quote the messages of the driver's compiler.
 func Open(ordinal int) (*Engine, error) {
+	return openSession(ordinal, func(d driver) (session, error) { return d.open(ordinal) })
+}
+
+// openSession checks a device and makes an engine of a session on it.
+func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, error) {
 	d, err := openDriver()
 	if err != nil {
 		return nil, err
@@ -78,7 +84,7 @@ func Open(ordinal int) (*Engine, error) {
 	if device.ComputeMajor < oldestMajor || device.ComputeMajor == oldestMajor && device.ComputeMinor < oldestMinor {
 		return nil, fmt.Errorf("cuda: %v is too old: compute capability %d.%d or later is needed", device, oldestMajor, oldestMinor)
 	}
-	s, err := d.open(ordinal)
+	s, err := open(d)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +117,20 @@ func (e *Engine) prepare() error {
 		}
 	}
 	return nil
+}
+
+// LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and returns the
+// time that it took: seconds (NVIDIA's offline compiler takes 17 on one core) where the driver
+// has not compiled them for this GPU before, and little once they are in its cache. Without it each module of kernels is compiled when a loss first launches one of its kernels. progress may be nil; it
+// is called after each module with the module's name and the time that it took.
+//
+// The cache is a folder, by default ~/.nv/ComputeCache, which the environment variable
+// CUDA_CACHE_PATH moves and CUDA_CACHE_MAXSIZE limits (in bytes). Where it cannot be written,
+// or CUDA_CACHE_DISABLE is 1, every process compiles anew.
+func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (time.Duration, error) {
+	start := time.Now()
+	err := e.do(func(session) error { return e.code.loadAll(kernels.Modules(), progress) })
+	return time.Since(start), err
 }
 
 // Close waits for the device and frees everything that belongs to the engine: tensors,

@@ -16,8 +16,8 @@ type Graph struct {
 
 // Capture records the work that the function work enqueues on the engine, without
 // executing it, and returns it as a graph. Each launch of the graph executes the work on
-// the same memory: new input is copied into the tensors that work used, which must not be
-// released while the graph exists. Memory that work allocates or releases belongs to the
+// the same memory: new input is copied into the tensors that work used, which cannot be
+// released until the graph is closed. Memory that work allocates or releases belongs to the
 // graph until [Graph.Close].
 //
 // Work must not synchronize: calls that return numbers to the host, and copies from and
@@ -112,6 +112,15 @@ func (g *Graph) Launch() error {
 		}
 		return s.launchGraph(g.executable)
 	})
+}
+
+// String returns the graph's number, by which errors name it: the first capture of an engine
+// makes graph 1.
+func (g *Graph) String() string {
+	if g.hold == nil {
+		return "graph"
+	}
+	return fmt.Sprintf("graph %d of %v", g.hold.graph, g.owned.engine)
 }
 
 // Close waits for the device, frees the graph and returns its memory to the engine, except

@@ -335,3 +335,60 @@ func TestLostDuringCapture(t *testing.T) {
 		assert.ErrorAs(t, err, &lost)
 	}
 }
+
+// Memory that an open graph uses cannot be released: the error names tensor and graph. What
+// the work itself releases, and what is no longer used, can.
+func TestReleaseWhileGraphUses(t *testing.T) {
+	e, _ := openEmulated(t)
+	buffer, err := e.NewHostBuffer(12)
+	require.NoError(t, err)
+	host, err := buffer.Tensor(tensor.Float32, 3)
+	require.NoError(t, err)
+	made := func() *tensor.Dense {
+		d, err := e.NewTensor(tensor.Float32, 3)
+		require.NoError(t, err)
+		require.NoError(t, e.Memset(d, float32(1)))
+		return d
+	}
+	from, to, consumed, unused := made(), made(), made(), made()
+	var inside *tensor.Dense
+	first, err := e.Capture(func() error {
+		var err error
+		if inside, err = e.NewTensor(tensor.Float32, 3); err != nil {
+			return err
+		}
+		return errors.Join(e.CopyToDevice(from, host), e.Memcpy(inside, from), e.Memcpy(to, inside), e.Memcpy(to, consumed), e.Release(consumed))
+	})
+	require.NoError(t, err)
+	second, err := e.Capture(func() error { return errors.Join(e.Memcpy(to, inside), e.Release(unused)) })
+	require.NoError(t, err)
+	assert.Equal(t, "graph 2 of "+e.String(), second.String())
+
+	const want = ", want one that no open graph uses (close the graph first)"
+	assertRefused(t, e.Release(from), "cuda: t is a float32 tensor of shape (3), used by graph 1 of this engine, which is not closed"+want)
+	assertRefused(t, e.Release(inside), "cuda: t is a float32 tensor of shape (3), used by graph 2 of this engine, which is not closed"+want)
+	assertRefused(t, e.Release(to), "cuda: t is a float32 tensor of shape (3), used by graph 1 of this engine, which is not closed"+want)
+	assertRefused(t, buffer.Close(), "cuda: host buffer is one of 12 bytes, used by graph 1 of this engine, which is not closed"+want)
+	assert.NotNil(t, from.Raw, "a refused release leaves the tensor as it is")
+	require.NoError(t, first.Launch())
+
+	// Nor can another capture release it.
+	_, err = e.Capture(func() error { return e.Release(from) })
+	assert.ErrorContains(t, err, "used by graph 1")
+
+	require.NoError(t, first.Close())
+	require.NoError(t, e.Release(from))
+	require.NoError(t, buffer.Close())
+	assertRefused(t, e.Release(to), "cuda: t is a float32 tensor of shape (3), used by graph 2 of this engine, which is not closed"+want)
+	require.NoError(t, second.Launch())
+	require.NoError(t, e.Synchronize())
+	require.NoError(t, second.Close())
+	require.NoError(t, e.Release(to))
+	require.NoError(t, e.Release(inside))
+
+	// A capture that failed made no graph.
+	failed := made()
+	_, err = e.Capture(func() error { return errors.Join(e.Memcpy(failed, failed), errors.New("no")) })
+	require.Error(t, err)
+	require.NoError(t, e.Release(failed))
+}

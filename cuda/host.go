@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"fmt"
 	"slices"
 	"unsafe"
 
@@ -12,6 +13,7 @@ import (
 type HostBuffer struct {
 	owned  owned
 	memory []byte
+	users  []*hold // of the graphs whose work copies from or to it; guarded by Engine.mu
 }
 
 // NewHostBuffer returns uninitialized pinned memory.
@@ -71,10 +73,23 @@ func (b *HostBuffer) Tensor(dt tensor.Dtype, shape ...int) (*tensor.Dense, error
 }
 
 // Close waits for the device and frees the memory, which must not be accessed afterwards.
-// Closing again does nothing.
-func (b *HostBuffer) Close() error { return b.owned.close() }
+// A buffer that the work of an open [Graph] uses is refused. Closing again does nothing.
+func (b *HostBuffer) Close() error {
+	if e := b.owned.engine; e != nil {
+		e.mu.Lock()
+		b.users = slices.DeleteFunc(b.users, func(h *hold) bool { return h.dropped.Load() })
+		users := b.users
+		e.mu.Unlock()
+		if len(users) > 0 {
+			return refuse("host buffer", fmt.Sprintf("one of %d bytes, %v", len(b.memory), &usedError{users[0].graph}),
+				"one that no open graph uses (close the graph first)")
+		}
+	}
+	return b.owned.close()
+}
 
-// pinned reports whether memory is inside one of the engine's host buffers.
+// pinned reports whether memory is inside one of the engine's host buffers. During a
+// capture it records that the graph uses the buffer.
 func (e *Engine) pinned(memory []byte) bool {
 	if e == nil {
 		return false
@@ -84,6 +99,9 @@ func (e *Engine) pinned(memory []byte) bool {
 	at := addressOf(memory)
 	for b := range e.buffers {
 		if from := addressOf(b.memory); at >= from && at+uintptr(len(memory)) <= from+uintptr(len(b.memory)) {
+			if h := e.pool.capturing(); h != nil && !slices.Contains(b.users, h) {
+				b.users = append(b.users, h)
+			}
 			return true
 		}
 	}

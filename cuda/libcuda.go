@@ -158,6 +158,34 @@ func (l *libcuda) open(ordinal int) (session, error) {
 	return c, nil
 }
 
+func (l *libcuda) adopt(ordinal int, s Stream) (session, error) {
+	c := &context{l, (*C.AflSession)(C.calloc(1, C.size_t(unsafe.Sizeof(C.AflSession{}))))}
+	code := C.afl_session_adopt(c.s, l.table, C.int(ordinal), C.CUcontext(devicePointer(s.Context)), C.CUstream(devicePointer(s.Handle)))
+	if err := l.check("cuStreamGetCtx", code); err != nil {
+		C.free(unsafe.Pointer(c.s))
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *context) push() error {
+	return c.check("cuCtxPushCurrent", C.afl_push(c.s))
+}
+
+func (c *context) pop() error {
+	return c.check("cuCtxPopCurrent", C.afl_pop(c.s))
+}
+
+func (c *context) stream() Stream {
+	return Stream{Context: uintptr(unsafe.Pointer(c.s.context)), Handle: uintptr(unsafe.Pointer(c.s.stream))}
+}
+
+func (c *context) locate(address uintptr) (pointer, error) {
+	r := C.afl_pointer(c.s, C.CUdeviceptr(address))
+	p := pointer{device: r._type == C.CU_MEMORYTYPE_DEVICE, owner: int(r.device), start: uintptr(r.start), bytes: int64(r.bytes)}
+	return p, c.check("cuPointerGetAttribute", r.code)
+}
+
 func (c *context) close() error {
 	err := c.check("cuDevicePrimaryCtxRelease", C.afl_session_close(c.s))
 	C.free(unsafe.Pointer(c.s))

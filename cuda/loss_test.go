@@ -83,7 +83,7 @@ func (r runner) Eval(t testing.TB, l afl.Loss, c losstest.Call) (value, grad *te
 	d := losstest.Call{
 		Logits: logits, Target: upload(c.Target, losstest.None),
 		VoxelWeight: upload(c.VoxelWeight, losstest.None), Upstream: upload(c.Upstream, upstream),
-		Stats: c.Stats,
+		Stats: c.Stats, GradScale: c.GradScale,
 	}
 	var g *tensor.Dense
 	if c.WantGrad {

@@ -3,8 +3,10 @@ package cuda
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/sizeclass"
@@ -37,6 +39,7 @@ type pool struct {
 	all     []*allocation           // by address
 	free    map[int64][]*allocation // by size
 	capture *hold                   // of the capture in progress, or nil
+	graphs  int                     // captures so far
 	stats   MemoryStats
 }
 
@@ -45,7 +48,9 @@ type allocation struct {
 	address uintptr
 	size    int64
 	used    bool
-	hold    *hold // of the graph that it belongs to, or nil
+	foreign bool    // somebody else's, who frees it
+	hold    *hold   // of the graph that it belongs to, or nil
+	users   []*hold // of the graphs whose work uses it and that it does not belong to
 }
 
 func (a *allocation) end() uintptr { return a.address + uintptr(a.size) }
@@ -54,7 +59,9 @@ func (a *allocation) end() uintptr { return a.address + uintptr(a.size) }
 // is written by each launch of the graph, so it is reserved for the graph as long as that
 // exists, but can be reused within the capture.
 type hold struct {
-	free map[int64][]*allocation
+	graph   int // number of the graph on its engine
+	free    map[int64][]*allocation
+	dropped atomic.Bool // the graph is closed
 }
 
 func newPool(device deviceMemory) *pool {
@@ -133,11 +140,37 @@ func (p *pool) grow(size, wanted int64) (*allocation, error) {
 		return nil, err
 	}
 	a := &allocation{address: address, size: size}
-	i, _ := p.search(address)
-	p.all = slices.Insert(p.all, i, a)
+	// Where the driver gives out an address, the owner of foreign memory there has freed it.
+	p.all = slices.DeleteFunc(p.all, func(b *allocation) bool { return b.foreign && a.overlaps(b) })
+	p.insert(a)
 	p.stats.Reserved += size
 	p.stats.PeakReserved = max(p.stats.PeakReserved, p.stats.Reserved)
 	return a, nil
+}
+
+func (p *pool) insert(a *allocation) {
+	i, _ := p.search(a.address)
+	p.all = slices.Insert(p.all, i, a)
+}
+
+func (a *allocation) overlaps(b *allocation) bool { return a.address < b.end() && b.address < a.end() }
+
+// adopt adds memory that somebody else allocated, which is in use from now on.
+func (p *pool) adopt(address uintptr, bytes int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := &allocation{address: address, size: bytes, used: true, foreign: true}
+	for _, b := range p.all {
+		switch {
+		case !a.overlaps(b):
+		case b.foreign:
+			return errWrapped
+		default:
+			return errOwn
+		}
+	}
+	p.insert(a)
+	return nil
 }
 
 func isOutOfMemory(err error) bool {
@@ -206,9 +239,19 @@ var (
 	errNotHere  = errors.New("not this engine's")
 	errInterior = errors.New("a part of a larger allocation")
 	errReleased = errors.New("released already")
+	errWrapped  = errors.New("wrapped already")
+	errOwn      = errors.New("this engine's own")
 )
 
-// release takes memory back. bytes is its size as its owner knows it, or 0.
+// usedError says that a graph that has not been closed uses memory.
+type usedError struct{ graph int }
+
+func (e *usedError) Error() string {
+	return fmt.Sprintf("used by graph %d of this engine, which is not closed", e.graph)
+}
+
+// release takes memory back. bytes is its size as its owner knows it, or 0. What a capture
+// releases belongs to its graph, even if its work used it before.
 func (p *pool) release(address uintptr, bytes int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -218,8 +261,18 @@ func (p *pool) release(address uintptr, bytes int64) error {
 		return errNotHere
 	case !a.used:
 		return errReleased
-	case a.address != address || bytes != 0 && roundedSize(bytes) != a.size:
+	case a.address != address || bytes != 0 && !a.is(bytes):
 		return errInterior
+	}
+	for _, h := range a.users {
+		if h != p.capture || a.foreign {
+			return &usedError{h.graph}
+		}
+	}
+	if a.foreign {
+		i, _ := p.search(address)
+		p.all = slices.Delete(p.all, i, i+1)
+		return nil
 	}
 	a.used = false
 	if a.hold == nil {
@@ -233,12 +286,21 @@ func (p *pool) release(address uintptr, bytes int64) error {
 	return nil
 }
 
+// is reports whether an allocation is that of so many bytes.
+func (a *allocation) is(bytes int64) bool {
+	if a.foreign {
+		return bytes == a.size
+	}
+	return roundedSize(bytes) == a.size
+}
+
 func (p *pool) recycle(a *allocation) {
 	p.free[a.size] = append(p.free[a.size], a)
 	p.stats.InUse -= a.size
 }
 
-// check returns an error unless memory is in use and part of a single allocation.
+// check returns an error unless memory is in use and part of a single allocation. During a
+// capture it records that the graph uses the memory.
 func (p *pool) check(address uintptr, bytes int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -247,6 +309,8 @@ func (p *pool) check(address uintptr, bytes int64) error {
 		return errNotHere
 	case !a.used:
 		return errReleased
+	case p.capture != nil && a.hold != p.capture && !slices.Contains(a.users, p.capture):
+		a.users = append(a.users, p.capture)
 	}
 	return nil
 }
@@ -255,7 +319,15 @@ func (p *pool) check(address uintptr, bytes int64) error {
 func (p *pool) beginCapture() *hold {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.capture = &hold{free: map[int64][]*allocation{}}
+	p.graphs++
+	p.capture = &hold{graph: p.graphs, free: map[int64][]*allocation{}}
+	return p.capture
+}
+
+// capturing returns the hold of the capture in progress, or nil.
+func (p *pool) capturing() *hold {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.capture
 }
 
@@ -270,6 +342,7 @@ func (p *pool) drop(h *hold) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range p.all {
+		a.users = slices.DeleteFunc(a.users, func(user *hold) bool { return user == h })
 		if a.hold != h {
 			continue
 		}
@@ -279,6 +352,7 @@ func (p *pool) drop(h *hold) {
 		}
 	}
 	clear(h.free)
+	h.dropped.Store(true)
 }
 
 // statistics returns the current counts.
@@ -294,6 +368,9 @@ func (p *pool) close() error {
 	defer p.mu.Unlock()
 	var first error
 	for _, a := range p.all {
+		if a.foreign {
+			continue
+		}
 		if err := p.device.free(a.address); err != nil && first == nil {
 			first = err
 		}

@@ -1,6 +1,8 @@
 package cuda
 
 import (
+	"errors"
+	"runtime"
 	"unsafe"
 
 	"github.com/x/afl/internal/cuda/kernel"
@@ -46,4 +48,27 @@ func (r runner) Zero(to uintptr, bytes int64) error {
 		}
 		return zero(s, to, bytes)
 	})
+}
+
+// Within implements [kernel.Runner].
+func (r runner) Within(call func(stream uintptr) error) error {
+	return r.engine.do(func(s session) error {
+		return within(s, func() error { return call(s.stream().Handle) })
+	})
+}
+
+// Own implements [kernel.Runner].
+func (r runner) Own(kind string, free func() error) error {
+	o := &owned{kind: kind, free: func(s session) error { return within(s, free) }}
+	return r.engine.own(o, func(session) error { return nil })
+}
+
+// within makes a session's context current on the calling thread during a call.
+func within(s session, call func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := s.push(); err != nil {
+		return err
+	}
+	return errors.Join(call(), s.pop())
 }

@@ -146,8 +146,8 @@ func (e *Engine) toHost(to []byte, from uintptr) error {
 
 // Release returns a tensor's memory to the engine. Work enqueued before may still use it.
 // The tensor has no memory afterwards, and others that share it (views, shallow clones)
-// must not be used any more. A view, a tensor of another engine and a released tensor are
-// refused.
+// must not be used any more. A view, a tensor of another engine, a released tensor, and a
+// tensor that the work of an open [Graph] uses are refused.
 func (e *Engine) Release(t *tensor.Dense) error { return public(e.release(t)) }
 
 func (e *Engine) release(t *tensor.Dense) error {
@@ -159,7 +159,12 @@ func (e *Engine) release(t *tensor.Dense) error {
 		return plan.Refuse("t", "a view", "the tensor that it views")
 	}
 	err = e.do(func(session) error {
-		if err := e.recycle(address, int64(len(t.Raw))); err != nil {
+		err := e.recycle(address, int64(len(t.Raw)))
+		var used *usedError
+		switch {
+		case errors.As(err, &used):
+			return plan.Refuse("t", fmt.Sprintf("a %v tensor of shape %v, %v", t.Dtype(), t.Shape(), used), "one that no open graph uses (close the graph first)")
+		case err != nil:
 			return plan.Refuse("memory of t", err, "a tensor of this engine as it was made")
 		}
 		return nil

@@ -34,7 +34,7 @@ var executed = map[string]string{
 	"go run ./examples/predict -weights runs/brats/unet/afl/best.safetensors -case runs/brats/phantom/ValidImage/phantom_025 " +
 		"-label runs/brats/phantom/ValidLabel/phantom_025_gt.nii.gz -out runs/mask.nii.gz": "",
 	"go run ./examples/brats -epochs 2 -patch 48,48,32 -foreground 0.33 -batch 2 -model_dir runs/patches": small + " -phantom_train 4 -patch 32,16,16",
-	"go run ./examples/export -weights runs/brats/unet/afl/best.safetensors -dynamic -out unet.onnx":      "",
+	"go run ./examples/export -weights runs/brats/unet/afl/best.safetensors -out unet.onnx":               "",
 	"go doc github.com/x/afl.AdaptiveFocal": "",
 }
 

@@ -125,7 +125,8 @@ typedef struct AflArguments {
 	void *elements;                  // the un-reduced pointwise loss, of the logits' type. The reduce pass does not
 	                                 // write it; there a non-null pointer requests Offset
 	const void *upstream;            // its upstream gradient, of the logits' type; null: all ones
-	void *grad;                      // ∂L/∂logits, of the logits' type
+	void *grad;                      // grad_scale·∂L/∂logits, of the logits' type
+	double grad_scale;               // positive
 	double *stats;                   // label statistics, see afl_stats_doubles
 	AflStatus *verdict;              // the first rejected element, if any
 	int32_t last;                    // 1: the evaluation's last launch, which writes the verdict and resets status
@@ -173,7 +174,7 @@ AFL_ON_BOTH int64_t afl_partials_width(int64_t channels, int64_t masks) {
 }
 
 // Scratch memory of a block of the general passes: a table of the channels' constants.
-enum { AFL_GENERAL_CONSTANTS = 11 }; // doubles
+enum { AFL_GENERAL_CONSTANTS = 12 }; // doubles
 AFL_ON_BOTH int64_t afl_scratch_doubles(int64_t channels) { return AFL_GENERAL_CONSTANTS * channels; }
 
 #endif

@@ -116,7 +116,9 @@ AFL_DEVICE double generalized_group(const AflArguments &a, int64_t m, double fac
 	}
 	num = a.nr + warp_sum(num);
 	den = a.dr + warp_sum(den);
-	double u = a.groups_upstream ? factor * a.groups_upstream[m] : factor;
+	double u = factor * a.grad_scale;
+	if (a.groups_upstream)
+		u *= a.groups_upstream[m];
 	for (int32_t c = first; c < a.channels; c += 32) {
 		double w = weighted(c);
 		Ratio r = quotient(num, den, 2 * w, 0, w);
@@ -158,7 +160,7 @@ AFL_DEVICE double finish_overlap(const AflArguments &a) {
 		total += v;
 		if (a.groups)
 			a.groups[i] = a.overlap_scale * v;
-		double u = factor, offset = 0;
+		double u = factor * a.grad_scale, offset = 0;
 		if (a.elements) {
 			// The group is added to each of its elements, so their upstream gradients add up.
 			u *= sum_of_group(a, m, at_upstream(a, c));

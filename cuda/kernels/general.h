@@ -29,7 +29,7 @@ namespace afl {
 template <class Real> struct GeneralChannel {
 	Real pos, neg, ce;      // of the pointwise term by sigmoid
 	Real target, uniform;   // by softmax an element has the factor target·t + uniform
-	Real scale;             // of every element
+	Real scale, pull;       // factors of every element and of its derivative
 	Real by_T, plain, by_P; // the overlap term's derivative with respect to p is by_T·t + plain + by_P·p
 	Real offset;            // added to each element
 	Exponent<Real> exponent;
@@ -56,8 +56,10 @@ template <class Real> AFL_DEVICE GeneralChannel<Real> general_channel(const AflA
 		set_to(k.target, pos * (1 - a.smoothing));
 		set_to(k.uniform, pos * a.smoothing / a.channels);
 		set(k.exponent, gamma_of(a, n, c));
-		if (absolute(scale) < infinity()) // else no voxel takes part
+		if (absolute(scale) < infinity()) { // else no voxel takes part
 			factor(k.scale, scale);
+			factor(k.pull, gradient ? scale * a.grad_scale : 0);
+		}
 	}
 	if (gradient && a.overlap && c >= a.overlap_first) {
 		const double *coefficients = a.coefficients + (int64_t)n * a.channels + c;
@@ -232,7 +234,7 @@ AFL_DEVICE void softmax_channel(const AflArguments &a, const VoxelGroup<Real, T>
 			const Element<Real> y = softmax_element(s, k, a.focal, j, c, x[j], u[j], e[j]);
 			f[j] = y.f;
 			if (gradient)
-				d[j] = g.weight[j] != 0 ? upstream[j] * (g.weight[j] * k.scale) * y.df : 0;
+				d[j] = g.weight[j] != 0 ? upstream[j] * (g.weight[j] * k.pull) * y.df : 0;
 		}
 	}
 	if (gradient && overlap && c >= a.overlap_first) {
@@ -376,7 +378,7 @@ AFL_DEVICE GeneralResult general_chunk(const AflArguments &a, const AflArguments
 						const Element<Real> v = sigmoid_element(k, a.focal, x[j], t[j], l[j]);
 						f[j] = v.f;
 						if (gradient)
-							y[j] = g.weight[j] != 0 ? fma(u[j] * (g.weight[j] * k.scale), v.df, y[j]) : 0;
+							y[j] = g.weight[j] != 0 ? fma(u[j] * (g.weight[j] * k.pull), v.df, y[j]) : 0;
 					}
 				}
 				if (overlap && terms.overlap_sigmoid) {

@@ -74,7 +74,7 @@ AFL_DEVICE double bounded_gamma(const AflArguments &a, int n, int c) {
 // The scale is infinite if no voxel takes part; the gradient is 0 then.
 AFL_DEVICE float gradient_unit(const AflArguments &a, int unit) {
 	double scale = scale_of(a);
-	return absolute(scale) < infinity() ? (float)(scale * element_unit / unit) : 0.0f;
+	return absolute(scale) < infinity() ? (float)(scale * a.grad_scale * element_unit / unit) : 0.0f;
 }
 
 // The derivative of the overlap term with respect to the probability p of a channel:

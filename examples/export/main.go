@@ -2,7 +2,7 @@
 // as predict does in its metadata:
 //
 //	go run ./examples/export -weights runs/brats/unet/afl/best.safetensors -out unet.onnx
-//	go run ./examples/export -weights runs/picai -model segresnet -dynamic -out segresnet.onnx
+//	go run ./examples/export -weights runs/picai -model segresnet -out segresnet.onnx
 //
 // See -h for the flags.
 package main

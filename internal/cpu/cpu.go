@@ -46,11 +46,13 @@
 // copied to a block of its own, and a tile that ends within a block is padded by voxels
 // of weight 0.
 //
-// # Visits
+// # Losses that are no plan
 //
-// A loss that is no plan makes passes of its own over tiles of probabilities, in float64
-// whatever the logits' type; see [Visit]. Exponentials and logarithms are made by the row
-// kernels, the rest is plain Go.
+// [Backend.Fields] and [Backend.Binary] make the passes of such losses by row kernels, in the
+// type of the logits and with the same second computation in float64: by the sigmoid of any
+// channels or the softmax of two. [Backend.Visit] is for the rest: it makes tiles of
+// probabilities in float64, whatever the logits' type, and calls a function of the loss on
+// them. Exponentials and logarithms are made by the row kernels, the rest is plain Go.
 //
 // # Order
 //

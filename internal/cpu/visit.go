@@ -27,8 +27,10 @@ type Visit struct {
 	// Sums is how many numbers Do sums for each sample.
 	Sums int
 	// Grad is nil, or receives the gradient with respect to the logits that Do leaves in
-	// [Tile.Pull].
+	// [Tile.Pull], times GradScale.
 	Grad *tensor.Dense
+	// GradScale is positive; 0 means 1.
+	GradScale float64
 	// Do is called for every tile, concurrently, and adds to sums.
 	Do func(t *Tile, sums []float64) error
 }
@@ -466,6 +468,11 @@ func (v *Visit) store(t *Tile, b *batch) {
 	}
 	data := v.Grad.Data()
 	for c, row := range rows {
+		if v.GradScale != 0 && v.GradScale != 1 {
+			for i := range row {
+				row[i] *= v.GradScale
+			}
+		}
 		StoreFloats(data, (t.Sample*b.C+c)*b.V+t.Lo, row)
 	}
 }

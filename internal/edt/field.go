@@ -1,6 +1,7 @@
 package edt
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 	"sync"
@@ -9,39 +10,43 @@ import (
 	"github.com/x/afl/internal/parallel"
 )
 
-// Field calls visit, concurrently, with the squared distances of consecutive voxels, from
-// index at on in raster order, across the boundary of a mask: of each voxel of the mask to
-// the nearest one outside it, and of each outside it to the nearest of the mask. The
-// distances are those of [Squared], with the same bits. Every voxel is visited once; visit
-// may change the slice and must not keep it. Field returns false, and does not call visit,
-// if the mask is empty or everything.
+// Field stores in dst, in raster order, the signed squared distances of all voxels across the
+// boundary of a mask: of each voxel outside it the squared distance to the nearest one of the
+// mask, and of each voxel of the mask the negative of that to the nearest one outside. They
+// are those of [Squared], rounded to the type of dst. Where the mask is empty or everything
+// there is no boundary: Field returns false and stores zeros.
 //
 // Both sides are distance transforms, that from the inside of the mask's box alone. The
 // sweeps along the columns and across the slices take the least over the rows and slices
 // around each, for vectors of neighboring lines at once, nearest first until no nearer
 // site can follow. This takes the longer the farther the sites are, but few voxels are far
 // from all rows and slices with sites.
-func Field(m *Mask, spacing [3]float64, visit func(at int, squared []float64)) bool {
-	if n := m.Count(); n == 0 || n == m.Rows()*m.Columns() {
+func Field[D float32 | float64](dst []D, m *Mask, spacing [3]float64) bool {
+	n := m.Count()
+	if voxels := m.Rows() * m.Columns(); len(dst) != voxels {
+		panic(fmt.Sprintf("edt: shape %v has %d voxels, dst has %d", m.shape, voxels, len(dst)))
+	}
+	if n == 0 || n == len(dst) {
+		clear(dst)
 		return false
 	}
 	if !cpu.HasVectors() {
-		plainField(m, spacing, visit)
+		plainField(dst, m, spacing)
 		return true
 	}
 	unit, exact := commonUnit(m.shape, m.turned(spacing))
 	if exact {
-		newField[float32](m, spacing, unit, &memory32).run(visit)
+		runField(dst, newField[float32](m, spacing, unit), &memory32)
 	} else {
-		newField[float64](m, spacing, 1, &memory64).run(visit)
+		runField(dst, newField[float64](m, spacing, 1), &memory64)
 	}
 	return true
 }
 
 // plainField is Field by two plain transforms.
-func plainField(m *Mask, spacing [3]float64, visit func(at int, squared []float64)) {
+func plainField[D float32 | float64](dst []D, m *Mask, spacing [3]float64) {
 	columns := m.Columns()
-	outside, inside := make([]float64, m.Rows()*columns), make([]float64, m.Rows()*columns)
+	outside, inside := make([]float64, len(dst)), make([]float64, len(dst))
 	Squared(outside, m, spacing)
 	rest := m.empty()
 	for r := range m.Rows() {
@@ -50,11 +55,9 @@ func plainField(m *Mask, spacing [3]float64, visit func(at int, squared []float6
 	Squared(inside, rest, spacing)
 	m.eachBatch(func() func(int, int) {
 		return func(first, end int) {
-			sum := outside[first*columns : end*columns]
-			for i, v := range inside[first*columns : end*columns] {
-				sum[i] += v // one of them is 0
+			for i := first * columns; i < end*columns; i++ {
+				dst[i] = D(outside[i] - inside[i]) // one of them is 0
 			}
-			visit(first*columns, sum)
 		}
 	})
 }
@@ -97,7 +100,6 @@ type field[T float32 | float64] struct {
 	unit            float64
 	squares         [3][]T // by axis and number of steps
 	outside, inside side[T]
-	pool            *sync.Pool
 }
 
 // side is the transform of the voxels of one side of the boundary, to the sites that are
@@ -113,8 +115,8 @@ type side[T float32 | float64] struct {
 // memory32 and memory64 hold the memory of both sides' parts.
 var memory32, memory64 = sync.Pool{New: func() any { return new([2][]float32) }}, sync.Pool{New: func() any { return new([2][]float64) }}
 
-func newField[T float32 | float64](m *Mask, spacing [3]float64, unit float64, pool *sync.Pool) *field[T] {
-	f := &field[T]{mask: m, unit: unit, pool: pool}
+func newField[T float32 | float64](m *Mask, spacing [3]float64, unit float64) *field[T] {
+	f := &field[T]{mask: m, unit: unit}
 	scale := 1 / (unit * unit)
 	for _, v := range squaresAlong(m, spacing) {
 		f.squares[2] = append(f.squares[2], T(v*scale))
@@ -150,13 +152,14 @@ func whole[T float32 | float64](lines int) int {
 	return (lines + block - 1) / block * block
 }
 
-func (f *field[T]) run(visit func(at int, squared []float64)) {
-	memory := f.pool.Get().(*[2][]T)
-	defer f.pool.Put(memory)
+// runField computes a field with the memory of a pool.
+func runField[T, D float32 | float64](dst []D, f *field[T], pool *sync.Pool) {
+	memory := pool.Get().(*[2][]T)
+	defer pool.Put(memory)
 	for i, s := range []*side[T]{&f.outside, &f.inside} {
 		f.within(s, &memory[i])
 	}
-	f.across(visit)
+	across(dst, f)
 }
 
 // within makes the sweeps within the slices of one side.
@@ -349,7 +352,7 @@ type stretch struct {
 }
 
 // across makes the sweeps across the slices of both sides.
-func (f *field[T]) across(visit func(at int, squared []float64)) {
+func across[T, D float32 | float64](dst []D, f *field[T]) {
 	columns, lines := f.mask.Columns(), f.mask.shape[1]*f.mask.Columns()
 	inside := [2]int{f.inside.lo[1] * columns, f.inside.hi[1] * columns}
 	var units []stretch
@@ -367,7 +370,6 @@ func (f *field[T]) across(visit func(at int, squared []float64)) {
 		var sides [2]lister[T]
 		p := cpu.NewParabolas[T]()
 		var found [2][lanes]T
-		var squared [lanes]float64
 		return func(i int) {
 			u := units[i]
 			n := u.hi - u.lo
@@ -377,18 +379,25 @@ func (f *field[T]) across(visit func(at int, squared []float64)) {
 				f.outside.lowest(found[0][:whole[T](n)], z, u.lo, &sides[0], p)
 				if u.both && z >= f.inside.lo[0] && z < f.inside.hi[0] && f.anyIn(z, u.lo/columns, (u.hi-1)/columns) {
 					f.inside.lowest(found[1][:whole[T](n)], z, u.lo-inside[0], &sides[1], p)
-					for i, v := range found[0][:n] {
-						squared[i] = float64(v+found[1][i]) * square // one of them is 0
-					}
-				} else {
-					for i, v := range found[0][:n] {
-						squared[i] = float64(v) * square
+					for i, v := range found[1][:n] {
+						found[0][i] -= v // one of them is 0
 					}
 				}
-				visit(z*lines+u.lo, squared[:n])
+				store(dst[z*lines+u.lo:][:n], found[0][:n], square)
 			}
 		}
 	})
+}
+
+// store stores numbers in squared units.
+func store[D, T float32 | float64](dst []D, src []T, square float64) {
+	if same, ok := any(src).([]D); ok && square == 1 {
+		copy(dst, same)
+		return
+	}
+	for i, v := range src {
+		dst[i] = D(float64(v) * square)
+	}
 }
 
 // anyIn reports whether a voxel of the rows from first to last, inclusive, is in the mask.

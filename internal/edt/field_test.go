@@ -5,34 +5,29 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// fieldOf returns what Field visits, and checks that it visits every voxel once.
+// fieldOf returns the absolute values of what Field stores, and checks the signs and that every
+// voxel is stored.
 func fieldOf(t *testing.T, voxels []uint8, shape [3]int, spacing [3]float64) []float64 {
 	t.Helper()
-	var mu sync.Mutex
-	out, visits := make([]float64, len(voxels)), make([]int, len(voxels))
+	out := make([]float64, len(voxels))
+	for i := range out {
+		out[i] = math.NaN()
+	}
 	m := maskOf(voxels, shape)
 	before := copyOf(m)
-	require.True(t, Field(m, spacing, func(at int, squared []float64) {
-		mu.Lock()
-		defer mu.Unlock()
-		for i, v := range squared {
-			out[at+i] = v
-			visits[at+i]++
-			squared[i] = math.NaN() // visit may change it
-		}
-	}))
+	require.True(t, Field(out, m, spacing))
 	require.Equal(t, before, m)
-	for i, n := range visits {
-		if n != 1 {
-			require.Equal(t, 1, n, "visits of voxel %d", i)
+	for i, v := range out {
+		if math.Signbit(v) != (voxels[i] != 0) {
+			require.Failf(t, "sign", "voxel %d of mask %d has %v", i, voxels[i], v)
 		}
+		out[i] = math.Abs(v)
 	}
 	return out
 }
@@ -98,8 +93,18 @@ func TestFieldAgainstDefinition(t *testing.T) {
 					want = fieldBy(squaredBy(shape, spacing), voxels)
 				}
 				requireSame(t, want, fieldOf(t, voxels, shape, spacing), shape, spacing, density)
+				narrow := make([]float32, len(voxels)) // the same, rounded
+				Field(narrow, maskOf(voxels, shape), spacing)
+				for i, v := range want {
+					if float32(v) != float32(math.Abs(float64(narrow[i]))) {
+						require.Equal(t, float32(v), narrow[i], "voxel %d of %v, spacing %v", i, shape, spacing)
+					}
+				}
 				plain := make([]float64, len(voxels))
-				plainField(maskOf(voxels, shape), spacing, func(at int, squared []float64) { copy(plain[at:], squared) })
+				plainField(plain, maskOf(voxels, shape), spacing)
+				for i, v := range plain {
+					plain[i] = math.Abs(v)
+				}
 				requireSame(t, want, plain, shape, spacing, density)
 			}
 		}
@@ -166,14 +171,14 @@ func TestFieldAgainstSquared(t *testing.T) {
 
 func TestFieldOfNoBoundary(t *testing.T) {
 	for _, shape := range [][3]int{{0, 3, 4}, {1, 1, 1}, {2, 3, 70}, {5, 4, 1}} {
-		m := NewMask(shape)
-		visit := func(int, []float64) { t.Error("visited") }
-		assert.False(t, Field(m, [3]float64{1, 1, 1}, visit))
-		full := make([]uint8, shape[0]*shape[1]*shape[2])
-		for i := range full {
-			full[i] = 1
+		full, dst := make([]uint8, shape[0]*shape[1]*shape[2]), make([]float64, shape[0]*shape[1]*shape[2])
+		for _, label := range []uint8{0, 1} {
+			for i := range full {
+				full[i], dst[i] = label, math.NaN()
+			}
+			assert.False(t, Field(dst, maskOf(full, shape), [3]float64{1, 1, 1}))
+			assert.Equal(t, make([]float64, len(dst)), dst)
 		}
-		assert.False(t, Field(maskOf(full, shape), [3]float64{1, 1, 1}, visit))
 	}
 }
 
@@ -239,7 +244,7 @@ func BenchmarkField(b *testing.B) {
 				b.Run(at, func(b *testing.B) {
 					b.SetBytes(int64(len(dst)))
 					for b.Loop() {
-						Field(m, spacing, func(at int, squared []float64) { copy(dst[at:], squared) })
+						Field(dst, m, spacing)
 					}
 				})
 				b.Run(at+"/by Squared", func(b *testing.B) {

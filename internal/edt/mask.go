@@ -79,6 +79,30 @@ func (m *Mask) Fill(first int, voxels []uint8) {
 	}
 }
 
+// FillBits sets the voxels of an empty mask whose bits are set, 64 to a word in raster order.
+func (m *Mask) FillBits(voxels []uint64) {
+	columns := m.shape[2]
+	if columns == 64*m.width {
+		copy(m.words, voxels)
+		return
+	}
+	parallel.Each(m.batches(), func(batch int) {
+		for r := batch * rowBatch; r < min((batch+1)*rowBatch, m.Rows()); r++ {
+			row := m.row(r)
+			for w := range row {
+				at := r*columns + 64*w
+				i, shift := at/64, at%64
+				word := voxels[i] >> shift
+				if shift > 0 && i+1 < len(voxels) {
+					word |= voxels[i+1] << (64 - shift)
+				}
+				row[w] = word
+			}
+			row[m.width-1] &= ^uint64(0) >> (-columns & 63)
+		}
+	})
+}
+
 var zeros [1024]uint8
 
 // pack stores in dst, 64 per word, which elements of src are not 0.

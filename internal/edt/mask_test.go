@@ -56,6 +56,13 @@ func TestMaskFill(t *testing.T) {
 				}
 			}
 			require.Equal(t, want, voxelsOf(t, m), "%v %v", shape, density)
+			bits := make([]uint64, (len(want)+63)/64)
+			for i, v := range want {
+				bits[i/64] |= uint64(v) << (i % 64)
+			}
+			ofBits := NewMask(shape)
+			ofBits.FillBits(bits)
+			require.Equal(t, m, ofBits, "%v %v", shape, density)
 			require.Equal(t, count, m.Count())
 			require.Equal(t, len(filled), m.filledRows())
 		}

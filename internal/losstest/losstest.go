@@ -40,6 +40,8 @@ type Call struct {
 	VoxelWeight, Upstream *tensor.Dense
 	// Stats is nil or as in [afl.WithStats].
 	Stats []afl.LabelStats
+	// GradScale is 0 or as in [afl.WithGradScale].
+	GradScale float64
 	// Half asks that float32 logits be evaluated as tensors of a half precision
 	// type, which holds them exactly, and with them the gradient, the elements
 	// and their upstream gradient. These come back as float32.
@@ -59,6 +61,9 @@ func (c Call) Options() []afl.EvalOption {
 	}
 	if c.Stats != nil {
 		opts = append(opts, afl.WithStats(c.Stats...))
+	}
+	if c.GradScale != 0 {
+		opts = append(opts, afl.WithGradScale(c.GradScale))
 	}
 	return opts
 }
@@ -101,6 +106,8 @@ func Run(t *testing.T, r Runner) {
 	t.Run("Gradient", s.gradient)
 	t.Run("Upstream", s.upstream)
 	t.Run("CompoundElements", s.compoundElements)
+	t.Run("GradScale", s.gradScale)
+	t.Run("HalfGradScale", s.halfGradScale)
 	t.Run("Reference", s.reference)
 	t.Run("Relations", s.relations)
 	t.Run("IgnoreEqualsCrop", s.ignoreEqualsCrop)

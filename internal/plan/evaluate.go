@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/tensor"
 )
@@ -34,7 +35,7 @@ func Evaluate(k Kernels, b *Batch, l *Loss, c *Call) (*tensor.Dense, error) {
 	p := l.Plan(b, st)
 	switch {
 	case c.Shape == nil:
-		return reduced(k, b, p, c.Grad)
+		return reduced(k, b, p, c)
 	case p.Pointwise != nil:
 		return elements(k, b, p, c)
 	}
@@ -42,16 +43,17 @@ func Evaluate(k Kernels, b *Batch, l *Loss, c *Call) (*tensor.Dense, error) {
 }
 
 // reduced returns the scalar loss.
-func reduced(k Kernels, b *Batch, p *Plan, grad *tensor.Dense) (*tensor.Dense, error) {
+func reduced(k Kernels, b *Batch, p *Plan, c *Call) (*tensor.Dense, error) {
+	grad, scaled := c.Grad, p.scaled(c.Scale())
 	if p.Overlap == nil && grad != nil {
 		// The gradient depends on no sum: one pass.
-		sums, err := k.Gradient(b, p, &Output{Grad: grad})
+		sums, err := k.Gradient(b, scaled, &Output{Grad: grad})
 		if err != nil {
 			return nil, err
 		}
 		return FromNumber(p.Pointwise.Scale * sums.Pointwise), nil
 	}
-	sums, err := k.Reduce(b, p, nil, grad)
+	sums, err := k.Reduce(b, scaled, nil, grad)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +69,33 @@ func reduced(k Kernels, b *Batch, p *Plan, grad *tensor.Dense) (*tensor.Dense, e
 	if grad != nil {
 		out := &Output{Grad: grad, Reduced: true}
 		out.CoefT, out.CoefP = p.Overlap.Coefficients(g, nil, b.N, b.C)
-		if _, err := k.Gradient(b, p, out); err != nil {
+		out.scaleCoefficients(c.Scale())
+		if _, err := k.Gradient(b, scaled, out); err != nil {
 			return nil, err
 		}
 	}
 	return FromNumber(value), nil
+}
+
+// scaled returns the plan with the pointwise derivatives, and the value, multiplied by s.
+// The sums do not contain the factor.
+func (p *Plan) scaled(s float64) *Plan {
+	if s == 1 || p.Pointwise == nil {
+		return p
+	}
+	q, w := *p, *p.Pointwise
+	w.Scale *= s
+	q.Pointwise = &w
+	return &q
+}
+
+// scaleCoefficients multiplies the derivatives of the overlap term by s.
+func (o *Output) scaleCoefficients(s float64) {
+	for _, coefficients := range [][]float64{o.CoefT, o.CoefP} {
+		for i := range coefficients {
+			coefficients[i] *= s
+		}
+	}
 }
 
 // elements returns the un-reduced pointwise loss, to each element of which the
@@ -104,6 +128,16 @@ func elements(k Kernels, b *Batch, p *Plan, c *Call) (*tensor.Dense, error) {
 		}
 		out.CoefT, out.CoefP = o.Coefficients(g, perGroup, b.N, b.C)
 	}
+	if c.Grad != nil && c.Scale() != 1 {
+		// The elements have the factor of the plan, the gradient that of the scaled one.
+		scaled := *out
+		out.Grad, scaled.Elements, scaled.Offset = nil, nil, nil
+		scaled.CoefT, scaled.CoefP = slices.Clone(out.CoefT), slices.Clone(out.CoefP)
+		scaled.scaleCoefficients(c.Scale())
+		if _, err := k.Gradient(b, p.scaled(c.Scale()), &scaled); err != nil {
+			return nil, err
+		}
+	}
 	if _, err := k.Gradient(b, p, out); err != nil {
 		return nil, err
 	}
@@ -124,6 +158,7 @@ func groups(k Kernels, b *Batch, p *Plan, c *Call) (*tensor.Dense, error) {
 		}
 		out := &Output{Grad: c.Grad, Reduced: true}
 		out.CoefT, out.CoefP = p.Overlap.Coefficients(g, upstream, b.N, b.C)
+		out.scaleCoefficients(c.Scale())
 		if _, err := k.Gradient(b, p, out); err != nil {
 			return nil, err
 		}

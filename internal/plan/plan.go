@@ -169,8 +169,18 @@ type Call struct {
 	// Upstream is nil (all ones) or the gradient of the caller's objective with
 	// respect to the un-reduced loss, shaped like it.
 	Upstream *tensor.Dense
-	// Grad is nil or receives the gradient with respect to the logits.
+	// Grad is nil or receives the gradient with respect to the logits, times GradScale.
 	Grad *tensor.Dense
+	// GradScale is positive; 0 means 1.
+	GradScale float64
+}
+
+// Scale returns what the gradient is multiplied by.
+func (c *Call) Scale() float64 {
+	if c.GradScale == 0 {
+		return 1
+	}
+	return c.GradScale
 }
 
 // Backend evaluates losses where the logits live. Implementations are

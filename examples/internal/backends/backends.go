@@ -3,10 +3,13 @@ package backends
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
+	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/examples/internal/nn/portable"
 )
@@ -18,10 +21,50 @@ type Options struct {
 	Profile bool
 	// Choices is [onednn.Config.Choices]; other backends have no choice.
 	Choices string
+	// Cache is [onednn.Config.Cache].
+	Cache string
 }
 
-// Names returns the names that [Open] accepts.
-func Names() []string { return []string{"onednn", "portable"} }
+// Names returns the names of the backends. The name cuda may be followed by the index of a
+// device and by the precision of the products in convolutions, as in cuda:1/tf32; see
+// [cuda.Precision].
+func Names() []string { return []string{"onednn", "portable", "cuda"} }
+
+// Check returns an error unless name is that of a backend.
+func Check(name string) error {
+	_, err := split(name)
+	return err
+}
+
+// parts is what a name stands for.
+type parts struct {
+	backend   string
+	device    int
+	precision cuda.Precision
+}
+
+func split(name string) (parts, error) {
+	rest, precision, precise := strings.Cut(name, "/")
+	backend, device, indexed := strings.Cut(rest, ":")
+	if !slices.Contains(Names(), backend) || (indexed || precise) && backend != "cuda" {
+		return parts{}, fmt.Errorf("unknown backend %q, want %s", name, strings.Join(Names(), " or "))
+	}
+	p := parts{backend: backend}
+	if indexed {
+		var err error
+		if p.device, err = strconv.Atoi(device); err != nil || p.device < 0 {
+			return parts{}, fmt.Errorf("backend %q: the device is %q, want its index, from 0", name, device)
+		}
+	}
+	if precise {
+		i := slices.IndexFunc(cuda.Precisions(), func(p cuda.Precision) bool { return p.String() == precision })
+		if i < 0 {
+			return parts{}, fmt.Errorf("backend %q: the precision is %q, want one of %v", name, precision, cuda.Precisions())
+		}
+		p.precision = cuda.Precisions()[i]
+	}
+	return p, nil
+}
 
 // Default returns the name of the fastest backend built into this program.
 func Default() string {
@@ -41,16 +84,34 @@ func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Co
 }
 
 // Open returns the float32 backend with the given name. If the backend was not built
-// into this program, the error says how to build with it.
+// into this program, the error says how to build with it; if there is no GPU to run it, what
+// is missing.
 func Open(name string, o Options) (nn.Backend, error) {
-	switch name {
-	case "onednn":
-		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices})
-	case "portable":
-		if o.Profile {
-			return nil, fmt.Errorf("backend %q does not support profiling", name)
-		}
-		return portable.New(nn.Float32)
+	p, err := split(name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("unknown backend %q, want %s", name, strings.Join(Names(), " or "))
+	if o.Profile && p.backend != "onednn" {
+		return nil, fmt.Errorf("backend %q does not support profiling", name)
+	}
+	switch p.backend {
+	case "onednn":
+		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices, Cache: o.Cache})
+	case "cuda":
+		b, err := cuda.New(nn.Float32, p.device)
+		if err != nil {
+			return nil, err
+		}
+		return b, cuda.SetPrecision(b, p.precision)
+	}
+	return portable.New(nn.Float32)
+}
+
+// DeviceMemory returns the number of bytes of memory of the device in whose memory the arrays
+// of a backend are, or 0 if that is the memory of the machine.
+func DeviceMemory(b nn.Backend) int64 {
+	if d, ok := b.(interface{ DeviceMemory() int64 }); ok {
+		return d.DeviceMemory()
+	}
+	return 0
 }

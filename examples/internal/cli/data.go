@@ -74,15 +74,22 @@ func (o *options) synthetic() bool {
 }
 
 // findData finds the cases of -data_dir or -cases.
-func (o *options) findData() (*dataset.Set, error) {
-	r, folds := o.reading.reading(), o.division.folds.given()
-	switch {
-	case o.cases != "" && folds:
-		return r.ReadAllCases(o.cases)
-	case o.cases != "":
-		return r.ReadCases(o.cases)
+func (o *options) findData() (set *dataset.Set, err error) {
+	r, name := o.reading.reading(), "data_dir"
+	switch folds := o.division.folds.given(); {
+	case o.cases == "":
+		set, err = o.findIn(o.dataDir)
+	case folds:
+		name = "cases"
+		set, err = r.ReadAllCases(o.cases)
+	default:
+		name = "cases"
+		set, err = r.ReadCases(o.cases)
 	}
-	return o.findIn(o.dataDir)
+	if err != nil {
+		return nil, fmt.Errorf("-%s: %w", name, err)
+	}
+	return set, nil
 }
 
 // findIn finds the cases in a folder.

@@ -17,7 +17,6 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/onnx"
-	"github.com/x/afl/examples/internal/train"
 	"github.com/x/afl/examples/internal/weights"
 )
 
@@ -38,7 +37,7 @@ as published, -options; of several classes or regions also -classes or -regions.
 type exportOptions struct {
 	weights, weightsPrefix string
 	out                    string
-	force, dynamic         bool
+	force, fixed           bool
 	window                 triple
 	channels               string
 
@@ -50,12 +49,12 @@ func newExportFlags() (*flag.FlagSet, *exportOptions) {
 	f := flag.NewFlagSet(exportName, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
-	f.StringVar(&o.weights, "weights", "", "`file` of weights: best.safetensors of a run, or a PyTorch .pth; or the folder of a run, or one in it,\nwith a single best.safetensors, of the network -model if that is given; required")
+	f.StringVar(&o.weights, "weights", "", "`file` of weights: best.safetensors of a run, or a PyTorch .pth; or "+weightsFolderUsage+"; required")
 	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.StringVar(&o.out, "out", "", "`file` to write, which must end in .onnx; required")
 	f.BoolVar(&o.force, "force", false, "overwrite -out if it exists")
-	f.Var(&o.window, "window", "`X,Y,Z` voxels of the model's input, rounded up to a size that the network accepts; empty: the size of the\nvolumes that the network was trained on")
-	f.BoolVar(&o.dynamic, "dynamic", false, "let the model's input have any size that the network accepts; -window is then only recommended")
+	f.BoolVar(&o.fixed, "fixed", false, "let the model's input have the size of -window alone; by default it has any size that the network accepts,\nso that scans of all sizes get the masks that predict makes")
+	f.Var(&o.window, "window", "`X,Y,Z` voxels of the windows that cover a larger scan, and with -fixed of the model's input, rounded up to a\nsize that the network accepts; empty: the size of the volumes that the network was trained on")
 	f.StringVar(&o.channels, "channels", "", "comma-separated `names` of the image channels in the order in which the network takes them, such as\nt2w,adc,hbv; empty: as recorded in the weights")
 	o.trainedFlags.addTo(f)
 	return f, o
@@ -83,7 +82,8 @@ func export(args []string, stdout io.Writer) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if err := o.findWeights(flags); err != nil {
+	var err error
+	if o.weights, err = o.weightsIn(flags, o.weights); err != nil {
 		return err
 	}
 	if err := o.checkOut(); err != nil {
@@ -112,42 +112,6 @@ func (o *exportOptions) check() error {
 		return usageErrorf("-out is %q; it must end in .onnx", o.out)
 	}
 	return o.trainedFlags.check()
-}
-
-// findWeights replaces the folder of a run by the file of its best weights.
-func (o *exportOptions) findWeights(flags *flag.FlagSet) error {
-	if info, err := os.Stat(o.weights); err != nil || !info.IsDir() {
-		return nil // openWeights reports a file that does not exist
-	}
-	model := ""
-	flags.Visit(func(g *flag.Flag) {
-		if g.Name == "model" {
-			model = o.model.value
-		}
-	})
-	var found []string
-	err := inFolder(o.weights, train.Depth, func(path string, e os.DirEntry) error {
-		// <network>/<loss>/best.safetensors
-		absolute, err := filepath.Abs(path)
-		if err == nil && e.Name() == train.BestName && (model == "" || filepath.Base(filepath.Dir(filepath.Dir(absolute))) == model) {
-			found = append(found, path)
-		}
-		return err
-	})
-	of := ""
-	if model != "" {
-		of = " of " + model
-	}
-	switch {
-	case err != nil:
-		return fmt.Errorf("-weights: %w", err)
-	case len(found) == 0:
-		return usageErrorf("-weights: the folder %s contains no %s%s", o.weights, train.BestName, of)
-	case len(found) > 1:
-		return usageErrorf("-weights: the folder %s contains several %s%s; name one of them: %s", o.weights, train.BestName, of, strings.Join(found, ", "))
-	}
-	o.weights = found[0]
-	return nil
 }
 
 // checkOut returns an error if the file cannot be written or must not be overwritten.
@@ -199,8 +163,8 @@ func (o *exportOptions) use(flags *flag.FlagSet, file *weights.File) (*use, erro
 	if o.window != (triple{}) {
 		u.window = o.window
 	}
-	if u.window == [3]int{} && !o.dynamic {
-		return nil, usageErrorf("-window is missing: the network of %s was trained on whole scans; give the size of the model's input, or -dynamic", o.weights)
+	if u.window == [3]int{} && o.fixed {
+		return nil, usageErrorf("-window is missing: the network of %s was trained on whole scans; give the size of the model's input, or leave -fixed out", o.weights)
 	}
 	return u, nil
 }
@@ -237,7 +201,7 @@ func (o *exportOptions) write(file *weights.File, u *use, stdout io.Writer) erro
 			return nil, fmt.Errorf("-weights: %s: %w", o.weights, err)
 		}
 		return net, nil
-	}, onnx.Options{Channels: u.Config.InChannels, Size: size, Dynamic: o.dynamic, Version: version(), Metadata: metadata})
+	}, onnx.Options{Channels: u.Config.InChannels, Size: size, Dynamic: !o.fixed, Version: version(), Metadata: metadata})
 	if err != nil {
 		return err
 	}
@@ -248,9 +212,9 @@ func (o *exportOptions) write(file *weights.File, u *use, stdout io.Writer) erro
 	if u.Channels != nil {
 		channels = strings.Join(u.Channels, ", ")
 	}
-	sizes := fmt.Sprintf("fixed; sizes that the network accepts are multiples of %s", times(multiple))
-	if o.dynamic {
-		sizes = "any multiple of " + times(multiple)
+	sizes := "any multiple of " + times(multiple)
+	if o.fixed {
+		sizes = fmt.Sprintf("fixed; sizes that the network accepts are multiples of %s", times(multiple))
 	}
 	rule := measure.InWords(u.Protocol.Scheme, u.rule)
 	if text, ok := ruleDescriptions[u.rule]; ok && u.Protocol.Scheme.IsZero() {

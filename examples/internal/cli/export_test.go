@@ -79,7 +79,7 @@ func TestExport(t *testing.T) {
 	require.NoError(t, err)
 	best := filepath.Join(run, "unet", "dice", "best.safetensors")
 	s := saveNetwork(t, best, scheme, afl.Argmax, nil)
-	code, text, errs := runExport("-weights", run, "-out", out)
+	code, text, errs := runExport("-weights", run, "-out", out, "-fixed")
 	require.Equal(t, exitOK, code, errs)
 	m := readModel(t, out)
 	info, err := os.Stat(out)
@@ -112,7 +112,7 @@ Written to %s: ONNX, operator set 17, %d nodes, 1 MiB.
 	require.NoError(t, err)
 	bare := filepath.Join(dir, "bare")
 	require.NoError(t, weights.Save(bare, state, nil))
-	options := []string{"-weights", bare, "-out", out, "-force", "-protocol", "brats", "-classes", "1,4", "-window", "3,30,4",
+	options := []string{"-weights", bare, "-out", out, "-force", "-protocol", "brats", "-classes", "1,4", "-window", "3,30,4", "-fixed",
 		"-options", `{"Channels":[4,6,8],"Strides":[[2,2,2],[1,2,2]],"res_units":1,"norm":"instance"}`}
 	code, _, errs = runExport(options...)
 	assert.Equal(t, exitUsage, code)
@@ -152,6 +152,16 @@ func TestExportErrors(t *testing.T) {
 	saveNetwork(t, lacking, segment.Scheme{}, afl.Argmax, func(state map[string]*tensor.Dense) {
 		delete(state, "model.0.conv.unit0.conv.weight")
 	})
+	whole := path("whole.safetensors")
+	s := saveNetwork(t, whole, segment.Scheme{}, afl.Argmax, nil)
+	s.Protocol.Crop = [3]int{}
+	state, metadata, err := weights.Load(whole)
+	require.NoError(t, err)
+	require.NoError(t, s.Store(metadata))
+	require.NoError(t, weights.Save(whole, state, metadata))
+	code, text, errs := runExport("-weights", whole, "-out", path("whole.onnx"))
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, text, "Input: image, float32 N×2×X×Y×Z;")
 	require.NoError(t, os.WriteFile(path("taken.onnx"), []byte("mine"), 0o644))
 	require.NoError(t, os.Mkdir(path("folder.onnx"), 0o755))
 	require.NoError(t, os.Link(first, path("same.onnx")))
@@ -173,6 +183,7 @@ func TestExportErrors(t *testing.T) {
 		{exitUsage, "contains no best.safetensors of vnet_authors", []string{"-weights", path("run"), "-out", out, "-model", "vnet_authors"}},
 		{exitUsage, "-channels names 3 channels, but the network of " + first + " takes 2", []string{"-weights", first, "-out", out, "-channels", "a,b,c"}},
 		{exitUsage, `-channels is "a,a"; want distinct names`, []string{"-weights", first, "-out", out, "-channels", "a,a"}},
+		{exitUsage, "-window is missing: the network of " + whole + " was trained on whole scans; give the size of the model's input, or leave -fixed out", []string{"-weights", whole, "-out", out, "-fixed"}},
 		{exitError, "no such file", []string{"-weights", path("absent"), "-out", out}},
 		{exitError, "model.0.conv.unit0.conv.weight has the value NaN at index 3", []string{"-weights", damaged, "-out", out}},
 		{exitError, "model.0.conv.unit0.conv.weight", []string{"-weights", lacking, "-out", out}},
@@ -186,7 +197,7 @@ func TestExportErrors(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "mine", string(raw))
 
-	code, text, _ := runExport("-h")
+	code, text, _ = runExport("-h")
 	assert.Equal(t, exitOK, code)
 	assert.Contains(t, text, "Usage: export [flags]")
 }
@@ -247,7 +258,7 @@ func TestExportedMasks(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, len(found), 2, "%v", found)
 
-		code, text, errs := runExport("-weights", file, "-dynamic", "-out", path("unet.onnx"), "-force")
+		code, text, errs := runExport("-weights", file, "-out", path("unet.onnx"), "-force")
 		require.Equal(t, exitOK, code, errs)
 		assert.Contains(t, text, "Spatial size X×Y×Z: any multiple of 2×4×4.")
 		onnxtest.RunPython(t, python, dir, documentedScript(t))

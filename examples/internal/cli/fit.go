@@ -26,6 +26,7 @@ type fitted struct {
 	net     nn.Network // without values
 	counter *cost.Counter
 	facts   []string
+	device  int64 // bytes of memory of the GPU that computes, or 0 for the CPU
 
 	step, prediction cost.Cost // set by count
 }
@@ -164,10 +165,10 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int, to
 	if f.patches {
 		on += fmt.Sprintf(" (case %s)", v.stepCase)
 	}
-	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s takes %.1f GFLOP and about %s of memory",
-		f.config.Name(), step.Parameters, on, 6e-9*float64(step.MultiplyAdds)*float64(batch), formatBytes(step.Bytes()))
+	text := fmt.Sprintf("Network: %s, %d parameters. A training step on %s takes %.1f GFLOP and about %s",
+		f.config.Name(), step.Parameters, on, 6e-9*float64(step.MultiplyAdds)*float64(batch), f.memory(step))
 	if f.patches {
-		text += fmt.Sprintf(", a prediction of %s voxels (case %s) %s", spatial(v.prediction), v.predictionCase, formatBytes(prediction.Bytes()))
+		text += fmt.Sprintf(", a prediction of %s voxels (case %s) %s", spatial(v.prediction), v.predictionCase, f.memory(prediction))
 	}
 	text += "."
 	f.facts = append([]string{text}, f.facts...)
@@ -178,11 +179,11 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int, to
 		step.HostBytes += dist.BuffersPerGradient * step.Parameters * 4 // float32
 		progress.Println(fmt.Sprintf("Memory: %s takes about %s in each of the %d processes.", f.config.Name(), formatBytes(max(step.Bytes(), prediction.Bytes())), size))
 	}
-	limit, ok := memory.Limit()
-	if !ok {
-		return nil
+	has := memories{device: f.device}
+	if limit, ok := memory.Limit(); ok {
+		has.machine = limit
 	}
-	return f.checkMemory(step.Bytes(), prediction.Bytes(), limit, together.onHost(), samples)
+	return f.checkMemory(step, prediction, has, together.onHost(), samples)
 }
 
 // trainingStep returns the cost of an update on the given number of samples, its operations for
@@ -210,28 +211,50 @@ func (f *fitted) trainingStep(v volumes, optimization *optimizationFlags, sample
 	return step, nil
 }
 
+// memory formats the memory of a pass.
+func (f *fitted) memory(c cost.Cost) string {
+	if f.device == 0 {
+		return formatBytes(c.Bytes()) + " of memory"
+	}
+	return fmt.Sprintf("%s of the GPU's memory and %s of the machine's", formatBytes(deviceBytes(c)), formatBytes(c.HostBytes))
+}
+
+// deviceBytes returns the memory of a pass on a GPU.
+func deviceBytes(c cost.Cost) int64 { return c.KeptBytes + c.PassBytes }
+
+// memories are the bytes that the processes of this machine share: its memory, and that of the
+// GPU on which they compute. 0 means unknown, or no GPU.
+type memories struct{ machine, device int64 }
+
 // checkMemory returns an error if the processes of this machine need more memory for a training
-// step on the given number of samples, or for a prediction, than it has.
-func (f *fitted) checkMemory(step, prediction, limit int64, processes, samples int) error {
-	needs := func(bytes int64) string {
-		if processes == 1 {
-			return fmt.Sprintf("needs about %s of memory for volumes of this size, but this machine has %s", formatBytes(bytes), formatBytes(limit))
+// step on the given number of samples, or for a prediction, than there is.
+func (f *fitted) checkMemory(step, prediction cost.Cost, has memories, processes, samples int) error {
+	check := func(pass string, c cost.Cost, smaller string) error {
+		exceeds := func(needed, limit int64, where string) error {
+			if limit == 0 || needed <= limit/int64(processes) {
+				return nil
+			}
+			needs := fmt.Sprintf("-model %s: %s needs about %s of memory for volumes of this size", f.config.Name(), pass, formatBytes(needed))
+			if processes == 1 {
+				return fmt.Errorf("%s, but this %s has %s; use %s", needs, where, formatBytes(limit), smaller)
+			}
+			return fmt.Errorf("%s in each of %d processes on this %s, which has %s; use %s, or start fewer processes on a machine",
+				needs, processes, where, formatBytes(limit), smaller)
 		}
-		return fmt.Sprintf("needs about %s of memory for volumes of this size in each of %d processes on this machine, which has %s", formatBytes(bytes), processes, formatBytes(limit))
+		if has.device == 0 {
+			return exceeds(c.Bytes(), has.machine, "machine")
+		}
+		if err := exceeds(deviceBytes(c), has.device, "GPU"); err != nil {
+			return err
+		}
+		return exceeds(c.HostBytes, has.machine, "machine")
 	}
-	fewer := ""
-	if processes > 1 {
-		fewer = ", or start fewer processes on a machine"
+	smaller := fmt.Sprintf("a smaller -%s%s", map[bool]string{true: "patch", false: "size"}[f.patches],
+		map[bool]string{true: " or fewer cases for an update"}[samples > 1])
+	if err := check("a training step", step, smaller); err != nil {
+		return err
 	}
-	switch n := int64(processes); {
-	case step > limit/n:
-		return fmt.Errorf("-model %s: a training step %s; use a smaller -%s%s%s",
-			f.config.Name(), needs(step), map[bool]string{true: "patch", false: "size"}[f.patches],
-			map[bool]string{true: " or fewer cases for an update"}[samples > 1], fewer)
-	case prediction > limit/n:
-		return fmt.Errorf("-model %s: a prediction %s; use a smaller -window%s", f.config.Name(), needs(prediction), fewer)
-	}
-	return nil
+	return check("a prediction", prediction, "a smaller -window")
 }
 
 // formatBytes formats a number of bytes in MiB or GiB.

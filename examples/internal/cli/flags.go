@@ -291,14 +291,14 @@ type backendName string
 // addTo defines the flag in f.
 func (b *backendName) addTo(f *flag.FlagSet) {
 	*b = backendName(backends.Default())
-	f.Var(b, "backend", "compute `backend`: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one and must be built in (-tags onednn)")
+	f.Var(b, "backend", "compute `backend`: "+strings.Join(backends.Names(), ", ")+"; onednn is the fast one on the CPU and must be built in (-tags onednn); cuda runs on an NVIDIA GPU, cuda:1 on the second one, cuda/tf32 and cuda/bfloat16 with convolutions in a lower precision, which are not its default")
 }
 
 func (b *backendName) String() string { return string(*b) }
 
 func (b *backendName) Set(s string) error {
-	if !slices.Contains(backends.Names(), s) {
-		return fmt.Errorf("unknown backend %q, want %s", s, strings.Join(backends.Names(), " or "))
+	if err := backends.Check(s); err != nil {
+		return err
 	}
 	*b = backendName(s)
 	return nil
@@ -330,7 +330,7 @@ func (t *triple) String() string {
 func (t *triple) Set(s string) error {
 	parts := strings.Split(s, ",")
 	if len(parts) != len(t) {
-		return fmt.Errorf("want three numbers such as 160,128,24")
+		return fmt.Errorf("want three numbers of voxels, X,Y,Z, such as 160,128,24")
 	}
 	var v triple
 	for i, part := range parts {

@@ -25,6 +25,7 @@ import (
 	"github.com/x/afl/examples/internal/outcome"
 	"github.com/x/afl/examples/internal/phantom"
 	"github.com/x/afl/examples/internal/report"
+	"github.com/x/afl/internal/cuda/library"
 )
 
 // tinyPICAI and tinyBraTS are the two programs with phantoms small enough, and a U-Net narrow
@@ -143,6 +144,7 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-momentum 1", "-momentum is 1"},
 		{"-momentum NaN", "-momentum is NaN"},
 		{"-weight_decay -1", "-weight_decay is -1"},
+		{"-loss focal-dice", "; did you mean dice-focal?"},
 		{"-optimizer adam", "want sgd or adamw"},
 		{"-optimizer adamw -momentum 0.9", "-momentum is that of SGD"},
 		{"-optimizer adamw -lr 10 -weight_decay 0.1", "-weight_decay is 0.1; times -lr 10 it must be less than 1"},
@@ -175,7 +177,7 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-phantom_valid -1", "-phantom_valid is -1"},
 		{"-cache -1", "-cache is -1"},
 		{"-page_images -1", "-page_images is -1"},
-		{"-patch 64,64", "want three numbers"},
+		{"-patch 64,64", `invalid value "64,64" for flag -patch: want three numbers of voxels, X,Y,Z, such as 160,128,24, or whole`},
 		{"-patch 64,64,20", "-patch 64×64×20: unet: volume size 64×64×20: every axis must be a positive multiple of 16×16×8"},
 		{"-foreground 1.5 -patch 64,64,24", "-foreground is 1.5"},
 		{"-foreground NaN -patch 64,64,24", "-foreground is NaN"},
@@ -191,6 +193,9 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-mirror xx", "want one or more of the letters"},
 		{"-data_dir d -phantom_size 32,32,32", "-phantom_size has no effect with -data_dir"},
 		{"-backend abacus", `unknown backend "abacus"`},
+		{"-backend portable:1", `unknown backend "portable:1"`},
+		{"-backend cuda:x", `the device is "x", want its index`},
+		{"-backend cuda/fp8", `the precision is "fp8", want one of [float32 tf32 bfloat16]`},
 		{"-backend portable -profile", "-backend portable: "},
 		{"-unknown", "-unknown"},
 		{"-resume", "contains no run"},
@@ -219,6 +224,15 @@ func TestMissingBackend(t *testing.T) {
 	assert.Equal(t, exitUsage, code)
 	assert.Contains(t, errs, "install libdnnl-dev and build with -tags onednn")
 	assert.Equal(t, 1, strings.Count(errs, "\n"))
+}
+
+// TestMissingGPU checks that a program says what the backend on a GPU lacks.
+func TestMissingGPU(t *testing.T) {
+	defer library.Replace(filepath.Join(t.TempDir(), "libcuda.so.1"))()
+	code, _, errs := runProgram(tinyPICAI(), "-model_dir", t.TempDir(), "-backend", "cuda:1")
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-backend cuda:1: cuda: ")
+	assert.Equal(t, 1, strings.Count(errs, "\n"), errs)
 }
 
 func TestMissingDataIsAnErrorOfTheRun(t *testing.T) {
@@ -293,6 +307,11 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	var out bytes.Buffer
 	disttest.RequireNoErrors(t, disttest.Run(t, 3, func(g *dist.Group) error {
 		f := f
+		counter, err := cost.New(func(b nn.Backend) (nn.Network, error) { return models.NewUninitialized(f.config, b, 0) })
+		if err != nil {
+			return err
+		}
+		f.counter = counter // one per process
 		progress := report.NewProgress(&bytes.Buffer{})
 		if g.Root() {
 			progress = report.NewProgress(&out)
@@ -301,10 +320,18 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	}))
 	two := alone + 4*114441474 + (3*4+1)<<12
 	assert.Equal(t, fmt.Sprintf("Memory: r2unet takes about %s in each of the 3 processes.\n", formatBytes(two+2*4*114441474)), out.String())
-	assert.NoError(t, f.checkMemory(100, 50, 100, 1, 1))
-	assert.NoError(t, f.checkMemory(50, 50, 100, 2, 2))
-	assert.EqualError(t, f.checkMemory(50<<20, 10<<20, 149<<20, 3, 2), "-model r2unet: a training step needs about 50 MiB of memory for volumes of this size in each of 3 processes on this machine, which has 149 MiB; use a smaller -size or fewer cases for an update, or start fewer processes on a machine")
-	assert.EqualError(t, f.checkMemory(10<<20, 50<<20, 149<<20, 3, 1), "-model r2unet: a prediction needs about 50 MiB of memory for volumes of this size in each of 3 processes on this machine, which has 149 MiB; use a smaller -window, or start fewer processes on a machine")
+	needs := func(bytes int64) cost.Cost { return cost.Cost{HostBytes: bytes} }
+	assert.NoError(t, f.checkMemory(needs(100), needs(50), memories{machine: 100}, 1, 1))
+	assert.NoError(t, f.checkMemory(needs(50), needs(50), memories{machine: 100}, 2, 2))
+	assert.EqualError(t, f.checkMemory(needs(50<<20), needs(10<<20), memories{machine: 149 << 20}, 3, 2), "-model r2unet: a training step needs about 50 MiB of memory for volumes of this size in each of 3 processes on this machine, which has 149 MiB; use a smaller -size or fewer cases for an update, or start fewer processes on a machine")
+	assert.EqualError(t, f.checkMemory(needs(10<<20), needs(50<<20), memories{machine: 149 << 20}, 3, 1), "-model r2unet: a prediction needs about 50 MiB of memory for volumes of this size in each of 3 processes on this machine, which has 149 MiB; use a smaller -window, or start fewer processes on a machine")
+
+	f.device = 8 << 30
+	require.NoError(t, f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9}, 3, nil, nil))
+	assert.Contains(t, f.facts[0], " of the GPU's memory and ")
+	f.device = 1 << 20
+	err = f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9}, 3, nil, nil)
+	assert.ErrorContains(t, err, "but this GPU has 1 MiB; use a smaller -size")
 	assert.Equal(t, "1.5 GiB", formatBytes(3<<29))
 	assert.Equal(t, "2 MiB", formatBytes(1<<20+1))
 }

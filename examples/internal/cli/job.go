@@ -168,6 +168,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	trainings := len(o.loss) * o.seeds * len(splits) // of each network
 	for i := range fits {
 		f := &fits[i]
+		f.device = backends.DeviceMemory(backend)
 		source := cache.WithMultiple(f.config.Multiple())
 		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed, &o.windows)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
@@ -70,6 +71,15 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	if err := o.check(); err != nil {
 		return err
+	}
+	for i, path := range o.weights {
+		var err error
+		if o.weights[i], err = o.weightsIn(flags, path); err != nil {
+			return err
+		}
+		if slices.Contains(o.weights[:i], o.weights[i]) {
+			return usageErrorf("-weights: %s is given twice", o.weights[i])
+		}
 	}
 	cases, err := o.findCases()
 	if err != nil {

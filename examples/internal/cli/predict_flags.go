@@ -36,7 +36,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	f.SetOutput(io.Discard)
 	f.Usage = func() {}
 
-	f.Var(&o.weights, "weights", "comma-separated `files` of weights: best.safetensors of a run, or a PyTorch .pth; required. Of several,\nan ensemble, the probabilities are averaged; they must segment the same")
+	f.Var(&o.weights, "weights", "comma-separated `files` of weights: best.safetensors of a run, or a PyTorch .pth; or "+weightsFolderUsage+"; required.\nOf several, an ensemble, the probabilities are averaged; they must segment the same")
 	f.StringVar(&o.weightsPrefix, "weights_prefix", "", weightsPrefixUsage)
 	f.StringVar(&o.casePath, "case", "", "`folder` of the case's images, or the folder followed by the common prefix of their names; the suffix\nof a name identifies the channel: t2w, adc, hbv; flair, t1, t1ce, t2; 0000, 0001, …; image")
 	f.StringVar(&o.casesPath, "cases", "", "`folder` of several cases, all of which are predicted, in it or in the folders directly below it, or file\nthat lists them, as for training; its labels, if any, are used like those of -label")
@@ -58,7 +58,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 func (o *predictOptions) check() error {
 	switch {
 	case len(o.weights) == 0:
-		return usageErrorf("-weights is missing; it names the file of the trained network")
+		return usageErrorf("-weights is missing; it names the file of the trained network, or the folder of its run")
 	case o.casePath == "" && o.images == "" && o.casesPath == "":
 		return usageErrorf("-case, -cases or -image is missing; one of them names the scan")
 	case o.casePath != "" && o.images != "":

@@ -192,10 +192,15 @@ func TestPredictByWindowsAndFlags(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, first, again)
 
+	code, _, errs = runPredict("-weights", file+","+dir, "-image", image)
+	assert.Equal(t, exitUsage, code)
+	assert.Contains(t, errs, "-weights: "+file+" is given twice")
+
 	// Images and options that do not fit the weights.
 	for want, args := range map[string][]string{
-		"has 1 image channels, but the network in ":               {"-image", "m.nii"},
-		"its tensors do not fit the network: 46 of 182 missing: ": {"-image", image, "-options", `{"Channels":[16,32,64,128,256,512],"Strides":[[2,2,2],[2,2,2],[2,2,2],[2,2,2],[2,2,2]]}`},
+		"has 1 image channels, but the network in ": {"-image", "m.nii"},
+		"-case: dataset: " + work + ": found the images again.nii, first.nii, m.nii and 1 others; want images (.nii.gz, ": {"-case", work},
+		"its tensors do not fit the network: 46 of 182 missing: ":                                                         {"-image", image, "-options", `{"Channels":[16,32,64,128,256,512],"Strides":[[2,2,2],[2,2,2],[2,2,2],[2,2,2],[2,2,2]]}`},
 	} {
 		code, _, errs = runPredict(append([]string{"-weights", file}, args...)...)
 		assert.Equal(t, exitError, code, want)
@@ -221,7 +226,7 @@ func TestStoppedPredictionWritesNothing(t *testing.T) {
 	work := t.TempDir()
 	var errs bytes.Buffer
 	code := Predict(ctx, []string{
-		"-weights", filepath.Join(dir, "unet", "dice", "best.safetensors"), "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004"),
+		"-weights", dir, "-case", filepath.Join(dir, "phantom", "ValidImage", "phantom_004"),
 		"-label", filepath.Join(dir, "phantom", "ValidLabel", "phantom_004_gt.nii.gz"), "-out", filepath.Join(work, "m.nii"), "-window", "16,16,16",
 	}, &cancelAt{text: "Mask: ", cancel: cancel}, &errs)
 	assert.Equal(t, exitInterrupted, code)
@@ -235,23 +240,23 @@ func TestPredictFlagErrors(t *testing.T) {
 	require.NoError(t, volume.Write(image, &volume.Volume{Dims: [3]int{2, 2, 2}, Channels: 1, Data: make([]float64, 8),
 		Affine: [4][4]float64{{1, 0, 0, 0}, {0, 1, 0, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}}}, volume.WriteOptions{}))
 	for want, args := range map[string][]string{
-		"-weights is missing":                                      {"-image", image},
-		"-case, -cases or -image is missing":                       {"-weights", "w"},
-		"-cases names several scans":                               {"-weights", "w", "-cases", dir, "-image", image},
-		"-classes and -regions both say what is segmented":         {"-weights", "w", "-image", image, "-classes", "1", "-regions", "a=1"},
-		"want one or more of the letters x, y and z":               {"-mirror", "xx"},
-		"w is given twice":                                         {"-weights", "w,w"},
-		"a file name is empty":                                     {"-weights", "w,"},
-		"-case and -image both name the scan":                      {"-weights", "w", "-image", image, "-case", dir},
-		"-overlap is 1; it must be at least 0":                     {"-weights", "w", "-image", image, "-overlap", "1"},
-		`-out is "m.mha"; it must end in .nii.gz or .nii`:          {"-weights", "w", "-image", image, "-out", "m.mha"},
-		`-out is ".nii"`:                                           {"-weights", "w", "-image", image, "-out", ".nii"},
-		"is an input file":                                         {"-weights", "w", "-image", image, "-out", image},
-		"folder " + filepath.Join(dir, "gone") + " does not exist": {"-weights", "w", "-image", image, "-out", filepath.Join(dir, "gone", "m.nii")},
-		"want constant or gaussian":                                {"-blend", "flat"},
-		"want dynamic-fast, dynamic, dynamic-v2":                   {"-detection", "slow"},
-		"want three numbers such as 160,128,24":                    {"-window", "all"},
-		`unexpected argument "more"`:                               {"more"},
+		"-weights is missing":                                               {"-image", image},
+		"-case, -cases or -image is missing":                                {"-weights", "w"},
+		"-cases names several scans":                                        {"-weights", "w", "-cases", dir, "-image", image},
+		"-classes and -regions both say what is segmented":                  {"-weights", "w", "-image", image, "-classes", "1", "-regions", "a=1"},
+		"want one or more of the letters x, y and z":                        {"-mirror", "xx"},
+		"w is given twice":                                                  {"-weights", "w,w"},
+		"a file name is empty":                                              {"-weights", "w,"},
+		"-case and -image both name the scan":                               {"-weights", "w", "-image", image, "-case", dir},
+		"-overlap is 1; it must be at least 0":                              {"-weights", "w", "-image", image, "-overlap", "1"},
+		`-out is "m.mha"; it must end in .nii.gz or .nii`:                   {"-weights", "w", "-image", image, "-out", "m.mha"},
+		`-out is ".nii"`:                                                    {"-weights", "w", "-image", image, "-out", ".nii"},
+		"is an input file":                                                  {"-weights", "w", "-image", image, "-out", image},
+		"folder " + filepath.Join(dir, "gone") + " does not exist":          {"-weights", "w", "-image", image, "-out", filepath.Join(dir, "gone", "m.nii")},
+		"want constant or gaussian":                                         {"-blend", "flat"},
+		"want dynamic-fast, dynamic, dynamic-v2":                            {"-detection", "slow"},
+		"want three numbers of voxels, X,Y,Z, such as 160,128,24, or whole": {"-window", "all"},
+		`unexpected argument "more"`:                                        {"more"},
 	} {
 		code, _, errs := runPredict(args...)
 		assert.Equal(t, exitUsage, code, want)

@@ -171,7 +171,7 @@ func TestChangedDataAreRefused(t *testing.T) {
 	require.NoError(t, os.Rename(data, moved))
 	code, _, errs = runProgram(tinyPICAI(), append(flags, "-resume")...)
 	assert.Equal(t, exitError, code)
-	assert.Contains(t, errs, "if the data have moved, add -data_dir with their new folder")
+	assert.Contains(t, errs, "-data_dir: dataset: stat "+data+": no such file or directory; if the data have moved, add -data_dir with their new folder")
 	code, out, errs := runProgram(tinyPICAI(), append(flags, "-resume", "-data_dir", moved, "-epochs", "2", "-page_images", "1")...)
 	require.Equal(t, exitOK, code, errs)
 	assert.Contains(t, filesOf(t, dir)["report.html"], "This page contains images of patients: one case, and slices in the figure.")

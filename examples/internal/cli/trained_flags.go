@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/x/afl"
@@ -11,6 +13,7 @@ import (
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/settings"
+	"github.com/x/afl/examples/internal/train"
 )
 
 // trainedFlags holds the values of the flags that say how a network was trained. Each replaces
@@ -42,6 +45,45 @@ func (o *trainedFlags) check() error {
 		return usageErrorf("-classes and -regions both say what is segmented; use only one of them")
 	}
 	return nil
+}
+
+// weightsFolderUsage says which folders -weights accepts.
+const weightsFolderUsage = "the folder of a run, or one in it,\nwith a single best.safetensors, of the network -model if that is given"
+
+// weightsIn returns the file of the best weights in the folder of a run, or path if it is no
+// folder.
+func (o *trainedFlags) weightsIn(flags *flag.FlagSet, path string) (string, error) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return path, nil // openWeights reports a file that does not exist
+	}
+	model := ""
+	flags.Visit(func(g *flag.Flag) {
+		if g.Name == "model" {
+			model = o.model.value
+		}
+	})
+	var found []string
+	err := inFolder(path, train.Depth, func(path string, e os.DirEntry) error {
+		// <network>/<loss>/best.safetensors
+		absolute, err := filepath.Abs(path)
+		if err == nil && e.Name() == train.BestName && (model == "" || filepath.Base(filepath.Dir(filepath.Dir(absolute))) == model) {
+			found = append(found, path)
+		}
+		return err
+	})
+	of := ""
+	if model != "" {
+		of = " of " + model
+	}
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("-weights: %w", err)
+	case len(found) == 0:
+		return "", usageErrorf("-weights: the folder %s contains no %s%s", path, train.BestName, of)
+	case len(found) > 1:
+		return "", usageErrorf("-weights: the folder %s contains several %s%s; name one of them: %s", path, train.BestName, of, strings.Join(found, ", "))
+	}
+	return found[0], nil
 }
 
 // use describes how the weights are used: the network and the preprocessing that the

@@ -96,7 +96,10 @@ func (w *sizeOrWhole) Set(s string) error {
 	if s == "whole" {
 		return nil
 	}
-	return w.size.Set(s)
+	if err := w.size.Set(s); err != nil {
+		return fmt.Errorf("%w, or whole", err)
+	}
+	return nil
 }
 
 // mirrorAxes is the value of -mirror: axes numbered from 0, ascending.

@@ -46,7 +46,7 @@ func FindCase(path string) (Case, error) {
 	}
 	switch {
 	case len(ids) == 0:
-		return Case{}, fmt.Errorf("dataset: %s: no image whose name ends in %s", path, endings())
+		return Case{}, noChannels(dir, prefix, []string{dir})
 	case len(ids) > 1:
 		return Case{}, fmt.Errorf("dataset: %s contains %d cases, including %s and %s; append the beginning of one's file names", path, len(ids), ids[0], ids[1])
 	}
@@ -79,6 +79,56 @@ func caseFiles(dir, prefix string) (map[string]map[string]string, error) {
 		cases[id][channel] = filepath.Join(dir, e.Name())
 	}
 	return cases, nil
+}
+
+// noChannels is the error for folders, dir and perhaps those directly below it, without an image
+// file whose name begins with prefix and ends in a channel. It says what is there instead.
+func noChannels(dir, prefix string, searched []string) error {
+	where := filepath.Clean(dir)
+	if len(searched) > 1 {
+		where += " and the folders directly below it"
+	}
+	begins := ""
+	if prefix != "" {
+		begins = fmt.Sprintf("begins with %s and ", prefix)
+	}
+	var images, others []string
+	for _, d := range searched {
+		entries, err := os.ReadDir(d)
+		if err != nil {
+			return fmt.Errorf("dataset: %w", err)
+		}
+		for _, e := range entries {
+			path := filepath.Join(d, e.Name())
+			name, err := filepath.Rel(dir, path)
+			if err != nil {
+				name = path
+			}
+			switch _, ok := volume.TrimExtension(e.Name()); {
+			case strings.HasPrefix(e.Name(), ".") || slices.Contains(searched, path):
+			case ok && !isDir(path):
+				images = append(images, name)
+			default:
+				others = append(others, name)
+			}
+		}
+	}
+	found := "nothing"
+	if len(images) > 0 {
+		found = "the images " + few(images)
+	} else if len(others) > 0 {
+		found = "no image, but " + few(others)
+	}
+	return fmt.Errorf("dataset: %s: found %s; want images (%s) whose name %sends in %s", where, found, volume.Extensions(), begins, endings())
+}
+
+// few lists up to three names, and says how many others there are.
+func few(names []string) string {
+	const most = 3
+	if n := len(names) - most; n > 0 {
+		return fmt.Sprintf("%s and %d others", strings.Join(names[:most], ", "), n)
+	}
+	return strings.Join(names, ", ")
 }
 
 // caseOf returns the case with the given files by channel.
@@ -126,7 +176,7 @@ func FindCases(dir string) ([]Case, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("dataset: %s: no image whose name ends in %s", dir, endings())
+		return nil, noChannels(dir, "", dirs)
 	}
 	var cases []Case
 	for _, id := range sortedKeys(found) {

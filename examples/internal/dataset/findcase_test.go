@@ -54,7 +54,9 @@ func TestFindCase(t *testing.T) {
 
 func TestFindCaseErrors(t *testing.T) {
 	for want, files := range map[string][]string{
-		"no image whose name ends in t2w+adc+hbv, ":                     {"scan.nii", "t2w.txt"},
+		": found the images scan.nii; want images (.nii.gz, .nii, .mha, .mhd, .hdr.gz, .hdr) whose name ends in t2w+adc+hbv, ": {"scan.nii", "t2w.txt", ".a_image.nii"},
+		": found no image, but 1.txt, 2.txt, 3.txt and 2 others; want images (":                                                {"1.txt", "2.txt", "3.txt", "4.txt", "5.txt"},
+		": found nothing; want images (":                                nil,
 		"contains 2 cases, including a and b":                           {"a_image.nii", "b_image.nii"},
 		"case a has the images adc, t2w, want one complete set of t2w+": {"a_t2w.nii", "a_adc.nii"},
 		"are the same image":                                            {"a_image.nii", "a_image.nii.gz"},
@@ -62,7 +64,10 @@ func TestFindCaseErrors(t *testing.T) {
 		_, err := FindCase(touch(t, files...))
 		assert.ErrorContains(t, err, want)
 	}
-	_, err := FindCase(filepath.Join(t.TempDir(), "absent", "a"))
+	dir := touch(t, "b_image.nii", "c.nii")
+	_, err := FindCase(filepath.Join(dir, "a"))
+	assert.ErrorContains(t, err, "dataset: "+dir+": found the images b_image.nii, c.nii; want images (.nii.gz, .nii, .mha, .mhd, .hdr.gz, .hdr) whose name begins with a and ends in ")
+	_, err = FindCase(filepath.Join(t.TempDir(), "absent", "a"))
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -92,8 +97,8 @@ func TestFindCases(t *testing.T) {
 	assert.Equal(t, []string{filepath.Join(dir, "c", "c_t2w.mha"), filepath.Join(dir, "c", "c_adc.mha"), filepath.Join(dir, "c", "c_hbv.mha")}, cases[2].Images)
 
 	for want, files := range map[string][]string{
-		"no image whose name ends in t2w+adc+hbv, ":                     {"scan.nii"},
-		"case a has the images adc, t2w, want one complete set of t2w+": {"a_t2w.nii", "a_adc.nii", "b_image.nii"},
+		" and the folders directly below it: found the images scan.nii, " + filepath.Join("a", "scan.nii") + "; want images (": {"scan.nii", "a/scan.nii"},
+		"case a has the images adc, t2w, want one complete set of t2w+":                                                        {"a_t2w.nii", "a_adc.nii", "b_image.nii"},
 	} {
 		_, err := FindCases(touch(t, files...))
 		assert.ErrorContains(t, err, want)

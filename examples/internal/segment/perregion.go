@@ -57,7 +57,7 @@ func (l perRegion) Eval(logits, target, grad *tensor.Dense, opts ...afl.EvalOpti
 		if grad != nil {
 			part = view(g[from:to:to])
 		}
-		var given []afl.EvalOption
+		given := []afl.EvalOption{afl.WithGradScale(cfg.GradScale)}
 		if cfg.Stats != nil {
 			given = append(given, afl.WithStats(cfg.Stats[c/regions].Classes[c%regions]))
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -14,37 +16,66 @@ import (
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// writeChart draws the ratio of each network as a bar, with a line where both are equally
-// fast.
+// palette is Okabe and Ito's, whose colors color-blind readers can tell apart.
+var palette = []color.Color{
+	color.RGBA{0x00, 0x72, 0xB2, 0xFF},
+	color.RGBA{0x56, 0xB4, 0xE9, 0xFF},
+	color.RGBA{0xE6, 0x9F, 0x00, 0xFF},
+	color.RGBA{0xD5, 0x5E, 0x00, 0xFF},
+	color.RGBA{0x00, 0x9E, 0x73, 0xFF},
+	color.RGBA{0xCC, 0x79, 0xA7, 0xFF},
+}
+
+// writeChart draws for each network the time of PyTorch in each mode over ours, with a line
+// where both are equally fast.
 func writeChart(path string, results []*result) error {
 	p := plot.New()
 	p.Title.Text = "Training step: time of PyTorch over time of afl"
 	p.Title.Padding = vg.Points(8)
 	p.Y.Label.Text = "speed relative to PyTorch"
 	p.Y.Min = 0
+	p.Legend.Top = true
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
 	p.Add(grid)
 
-	heights := make(plotter.Values, len(results))
 	names := make([]string, len(results))
 	for i, r := range results {
-		heights[i], names[i] = r.ratio(), r.name
+		names[i] = r.network
 	}
-	bars, err := plotter.NewBarChart(heights, vg.Points(28))
-	if err != nil {
-		return fmt.Errorf("draw %s: %w", path, err)
+	var peers []string
+	for _, who := range others(results) {
+		if strings.HasPrefix(who, "PyTorch ") {
+			peers = append(peers, who)
+		}
 	}
-	bars.Color = color.RGBA{0x00, 0x72, 0xB2, 0xFF}
-	bars.LineStyle.Width = 0
+	width := vg.Points(54 / float64(len(peers)))
+	for i, who := range peers {
+		heights := make(plotter.Values, len(results))
+		for n, r := range results {
+			if ratio := r.seconds(who) / r.seconds(ours(results)); !math.IsNaN(ratio) {
+				heights[n] = ratio
+			}
+		}
+		bars, err := plotter.NewBarChart(heights, width)
+		if err != nil {
+			return fmt.Errorf("draw %s: %w", path, err)
+		}
+		bars.Color = palette[i%len(palette)]
+		bars.LineStyle.Width = 0
+		bars.Offset = width * vg.Length(float64(i)-float64(len(peers)-1)/2)
+		p.Add(bars)
+		p.Legend.Add(who, bars)
+	}
 	even, err := plotter.NewLine(plotter.XYs{{X: -0.5, Y: 1}, {X: float64(len(results)) - 0.5, Y: 1}})
 	if err != nil {
 		return fmt.Errorf("draw %s: %w", path, err)
 	}
-	p.Add(bars, even)
+	p.Add(even)
 	p.NominalX(names...)
+	p.Y.Max *= 1 + 0.08*float64(len(peers)) // the legend
 
-	canvas := vgimg.NewWith(vgimg.UseWH(vg.Points(float64(120+76*len(results))), vg.Points(320)), vgimg.UseDPI(110))
+	canvas := vgimg.NewWith(vgimg.UseWH(vg.Points(float64(120+76*len(results))), vg.Points(360)), vgimg.UseDPI(110))
 	p.Draw(draw.New(canvas))
 	return atomicfile.Write(path, func(w io.Writer) error {
 		_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)

@@ -1,38 +1,31 @@
 // The stepbench command measures a complete training step of the networks: forward pass,
 // adaptive focal loss, backward pass and update. It compares them with the same networks
-// in PyTorch, which run alternately in a separate process (peer.py):
+// in PyTorch, which run alternately in processes of their own (peer.py), one for each
+// interpreter, in several modes:
 //
 //	go run -tags onednn ./examples/internal/stepbench                 # all, several minutes
 //	go run -tags onednn ./examples/internal/stepbench -models unet -profile
+//	go run -tags onednn ./examples/internal/stepbench -python /usr/bin/python3,venv/bin/python -modes eager,channels_last_3d,compile
 //	go run ./examples/internal/stepbench -backend portable -python none
 //
 // The comparison needs python3 with PyTorch (Debian: python3-torch). The results are
 // printed to standard output as a table; with -out they are also written to a folder as a
-// table, a CSV file and a chart.
+// table, a CSV file and a chart, together with those that the folder has of other networks.
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/x/afl/internal/machine"
-
 	"github.com/x/afl/examples/internal/backends"
-	"github.com/x/afl/examples/internal/nn/onednn"
 	"github.com/x/afl/internal/atomicfile"
 )
 
@@ -48,13 +41,6 @@ func main() {
 	}
 }
 
-// result holds the measurements of one network.
-type result struct {
-	workload
-	parameters  int
-	ours, peers []float64 // seconds per step
-}
-
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	flags := flag.NewFlagSet("stepbench", flag.ContinueOnError)
 	flags.SetOutput(progress)
@@ -62,10 +48,14 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	size := flags.String("size", "", "`X,Y,Z` voxels; empty: 160,128,24, and 64,64,32 for r2unet")
 	backendName := flags.String("backend", backends.Default(), "`backend`: "+strings.Join(backends.Names(), ", "))
 	turns := flags.Int("turns", 3, "number of `turns` per network, for both afl and PyTorch")
-	least := flags.Duration("turn", time.Second, "minimum time of a turn, which has at least one step")
-	python := flags.String("python", "/usr/bin/python3", "`interpreter` that has PyTorch; none: skip the comparison")
+	steps := flags.Int("steps", 3, "minimum number of `steps` of a turn; the first ones may wait for memory that the system has taken meanwhile")
+	least := flags.Duration("turn", time.Second, "minimum time of a turn")
+	python := flags.String("python", "/usr/bin/python3", "`list` of interpreters that have PyTorch, each compared with; none: skip the comparison")
+	modeList := flags.String("modes", "eager,channels_last_3d", "`list` of ways to run PyTorch, each where the interpreter supports it: "+strings.Join(modes, ", "))
+	limit := flags.Duration("compile_limit", 10*time.Minute, "longest time to compile one network, after which that is reported as failed")
+	measured := flags.Bool("measured", false, "also measure the backend with choices of convolutions that are measured and not estimated")
 	profiled := flags.Bool("profile", false, "print the time of each operation and shape")
-	folder := flags.String("out", "", "`folder` for the results; empty: write no files")
+	folder := flags.String("out", "", "`folder` for the results, in which those of other networks are kept; empty: write no files")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -74,11 +64,23 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return fmt.Errorf("unexpected argument %q (-h lists the flags)", flags.Arg(0))
 	case *turns < 1:
 		return fmt.Errorf("-turns is %d, want at least 1", *turns)
+	case *steps < 1:
+		return fmt.Errorf("-steps is %d, want at least 1", *steps)
 	case *least < 0:
 		return fmt.Errorf("-turn is %s, want at least 0", *least)
+	case *limit <= 0:
+		return fmt.Errorf("-compile_limit is %s, want more than 0", *limit)
 	}
+	asked, err := parseModes(*modeList)
+	if err != nil {
+		return err
+	}
+	var before []*result
 	if *folder != "" { // fail before the long measurement
 		if err := os.MkdirAll(*folder, 0o755); err != nil {
+			return fmt.Errorf("-out: %w", err)
+		}
+		if before, err = readTable(filepath.Join(*folder, "steps.csv")); err != nil {
 			return fmt.Errorf("-out: %w", err)
 		}
 	}
@@ -94,168 +96,57 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 		work = append(work, w)
 	}
-	var p *peer
-	if *python != "none" {
-		var err error
-		if p, err = startPeer(ctx, *python); err != nil {
-			return err
-		}
-		defer p.process.Close()
+	peers, err := startPeers(ctx, *python)
+	for _, p := range peers {
+		defer p.process.Close() // an error here no longer matters
 	}
-	scratch, err := os.MkdirTemp("", "stepbench")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
-	choices := filepath.Join(scratch, "convolutions.json")
-	var results []*result
+	contenders := []contender{&ownNetwork{backendName: *backendName, profiled: *profiled}}
+	if *measured {
+		scratch, err := os.MkdirTemp("", "stepbench")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(scratch)
+		contenders = append(contenders, &ownNetwork{backendName: *backendName, profiled: *profiled, choices: scratch})
+	}
+	torch, err := peerContenders(peers, asked, *limit)
+	if err != nil {
+		return err
+	}
+	contenders = append(contenders, torch...)
+	results := before
 	for _, w := range work {
 		fmt.Fprintf(progress, "%s …\n", w)
-		r, err := measure(ctx, w, p, *backendName, choices, *turns, *least, *profiled, progress)
+		r, err := compare(ctx, w, contenders, *turns, *steps, *least, progress)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
-		results = append(results, r)
+		results = merge(results, r)
+		if *folder != "" { // what was measured is not lost if a later network fails
+			if err := write(*folder, results); err != nil {
+				return err
+			}
+		}
 	}
-	head := fmt.Sprintf("Measured on %s with %s, %s, %d threads", time.Now().Format("2006-01-02"), runtime.Version(), machine.CPU(), runtime.GOMAXPROCS(0))
-	if p != nil {
-		head += ", compared with PyTorch " + p.version.Torch
-	}
-	text := markdown(head, *backendName, results)
-	if _, err := fmt.Fprint(out, text); err != nil && *folder == "" {
+	if _, err := fmt.Fprint(out, markdown(results)); err != nil && *folder == "" {
 		return err // nothing else holds the measurements
 	}
-	if *folder == "" {
+	return nil
+}
+
+// write writes the table, the CSV file and, after a comparison, the chart.
+func write(folder string, results []*result) error {
+	if err := atomicfile.WriteString(filepath.Join(folder, "steps.md"), markdown(results)); err != nil {
+		return err
+	}
+	if err := atomicfile.WriteString(filepath.Join(folder, "steps.csv"), string(table(results))); err != nil {
+		return err
+	}
+	if !compared(results) {
 		return nil
 	}
-	write := func(name string, content []byte) error {
-		return atomicfile.Write(filepath.Join(*folder, name), func(w io.Writer) error {
-			_, err := w.Write(content)
-			return err
-		})
-	}
-	if err := write("steps.md", []byte(text)); err != nil {
-		return err
-	}
-	if err := write("steps.csv", table(results)); err != nil {
-		return err
-	}
-	if p == nil {
-		return nil // no ratios to draw
-	}
-	return writeChart(filepath.Join(*folder, "steps.png"), results)
-}
-
-// measure times training steps, alternating between this backend and PyTorch.
-func measure(ctx context.Context, w workload, p *peer, backend, choices string, turns int, least time.Duration, profiled bool, progress io.Writer) (*result, error) {
-	s, err := newStepper(w, backend, profiled, choices)
-	if err != nil {
-		return nil, err
-	}
-	r := &result{workload: w, parameters: s.parameters}
-	// The first step creates kernels and allocates memory that later steps reuse.
-	if _, err := s.step(); err != nil {
-		return nil, err
-	}
-	if p != nil {
-		n, err := p.network(w, runtime.GOMAXPROCS(0))
-		if err != nil {
-			return nil, err
-		}
-		if n != s.parameters {
-			return nil, fmt.Errorf("the PyTorch network has %d parameters, want %d as in ours", n, s.parameters)
-		}
-		if _, err := p.step(0); err != nil {
-			return nil, err
-		}
-	}
-	s.profile() // discard the times of the first step
-	for range turns {
-		var spent time.Duration
-		for n := 0; n == 0 || spent < least; n++ {
-			if ctx.Err() != nil {
-				return nil, errors.New("interrupted; nothing was written")
-			}
-			start := time.Now()
-			if _, err = s.step(); err != nil {
-				return nil, err
-			}
-			took := time.Since(start)
-			r.ours = append(r.ours, took.Seconds())
-			spent += took
-		}
-		if p == nil {
-			continue
-		}
-		times, err := p.step(least.Seconds())
-		if err != nil {
-			return nil, err
-		}
-		r.peers = append(r.peers, times...)
-	}
-	if profiled {
-		fmt.Fprintf(progress, "\nTime per step:\n\n%s\n", onednn.Table(s.profile(), len(r.ours)))
-	}
-	return r, nil
-}
-
-func least(v []float64) float64 {
-	if len(v) == 0 {
-		return math.NaN()
-	}
-	return slices.Min(v)
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return math.NaN()
-	}
-	v = slices.Sorted(slices.Values(v))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
-// ratio returns the time of PyTorch's fastest step divided by that of ours.
-func (r *result) ratio() float64 { return least(r.peers) / least(r.ours) }
-
-func markdown(head, backend string, results []*result) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Training step\n\n%s.\n\n", head)
-	fmt.Fprintf(&b, "Forward pass, adaptive focal loss, backward pass and SGD with Nesterov momentum,\nfloat32; the fastest and the median step.\n\n")
-	fmt.Fprintf(&b, "| network | input | parameters | %s s | median | PyTorch s | median | ratio |\n|---|---|--:|--:|--:|--:|--:|--:|\n", backend)
-	product := 1.0
-	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | %s | %d | %s | %s | %s | %s | %s |\n", r.name, r.input(), r.parameters,
-			number(least(r.ours)), number(median(r.ours)), number(least(r.peers)), number(median(r.peers)), number(r.ratio()))
-		product *= r.ratio()
-	}
-	if mean := math.Pow(product, 1/float64(len(results))); !math.IsNaN(mean) {
-		fmt.Fprintf(&b, "\nGeometric mean of the ratios (PyTorch's fastest step over ours): %s.\n", number(mean))
-	}
-	return b.String()
-}
-
-func number(v float64) string {
-	if math.IsNaN(v) {
-		return "–"
-	}
-	return strconv.FormatFloat(v, 'g', 3, 64)
-}
-
-// table returns a CSV with every step.
-func table(results []*result) []byte {
-	var b bytes.Buffer
-	w := csv.NewWriter(&b)
-	w.Write([]string{"network", "input", "parameters", "who", "step", "seconds"})
-	for _, r := range results {
-		for _, side := range []struct {
-			who   string
-			times []float64
-		}{{"afl", r.ours}, {"pytorch", r.peers}} {
-			for i, t := range side.times {
-				w.Write([]string{r.name, r.input(), strconv.Itoa(r.parameters), side.who, strconv.Itoa(i), strconv.FormatFloat(t, 'g', -1, 64)})
-			}
-		}
-	}
-	w.Flush()
-	return b.Bytes()
+	return writeChart(filepath.Join(folder, "steps.png"), results)
 }

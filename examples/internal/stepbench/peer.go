@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/x/afl/internal/pytorch"
 )
@@ -12,13 +14,22 @@ import (
 //go:embed peer.py
 var script string
 
+// modes are the ways in which PyTorch runs a network. eager, in the default memory layout,
+// is that of most programs; peer.py documents the others.
+var modes = []string{"eager", "channels_last_3d", "compile", "compile_channels_last_3d"}
+
+// compiles reports whether a mode needs torch.compile.
+func compiles(mode string) bool { return strings.HasPrefix(mode, "compile") }
+
 // peer is a process that runs peer.py, which documents the protocol.
 type peer struct {
 	version struct {
-		Python string `json:"python"`
-		Torch  string `json:"torch"`
+		Python  string `json:"python"`
+		Torch   string `json:"torch"`
+		Compile bool   `json:"compile"` // has torch.compile
 	}
-	process *pytorch.Process
+	interpreter string
+	process     *pytorch.Process
 }
 
 // startPeer starts the script, which is killed when ctx is done.
@@ -27,7 +38,7 @@ func startPeer(ctx context.Context, python string) (*peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-python %s: %w (-python none skips the comparison)", python, err)
 	}
-	p := &peer{process: process}
+	p := &peer{process: process, interpreter: python}
 	if err := p.process.Ask(map[string]any{"do": "describe"}, &p.version); err != nil {
 		p.process.Close()
 		return nil, fmt.Errorf("-python %s has no PyTorch (Debian: python3-torch; -python none skips the comparison): %w", python, err)
@@ -35,21 +46,99 @@ func startPeer(ctx context.Context, python string) (*peer, error) {
 	return p, nil
 }
 
-// network creates the network and returns its number of parameters.
-func (p *peer) network(w workload, threads int) (int, error) {
-	var a struct{ Parameters int }
+// startPeers starts every interpreter of a list. With an error it returns those that it has
+// started.
+func startPeers(ctx context.Context, list string) (peers []*peer, err error) {
+	if list == "none" {
+		return nil, nil
+	}
+	for _, python := range strings.Split(list, ",") {
+		p, err := startPeer(ctx, strings.TrimSpace(python))
+		if err != nil {
+			return peers, err
+		}
+		peers = append(peers, p)
+		for _, other := range peers[:len(peers)-1] {
+			if other.version.Torch == p.version.Torch {
+				return peers, fmt.Errorf("-python names %s and %s, which both have PyTorch %s", other.interpreter, p.interpreter, p.version.Torch)
+			}
+		}
+	}
+	return peers, nil
+}
+
+// parseModes returns the modes of a list.
+func parseModes(list string) ([]string, error) {
+	var asked []string
+	for _, mode := range strings.Split(list, ",") {
+		if !slices.Contains(modes, mode) {
+			return nil, fmt.Errorf("-modes: unknown mode %q, want some of %s", mode, strings.Join(modes, ", "))
+		}
+		asked = append(asked, mode)
+	}
+	return asked, nil
+}
+
+// peerContenders returns every peer in every mode that it supports. A mode that none supports
+// is an error.
+func peerContenders(peers []*peer, modes []string, limit time.Duration) ([]contender, error) {
+	var list []contender
+	for _, p := range peers {
+		for _, mode := range modes {
+			if p.version.Compile || !compiles(mode) {
+				list = append(list, &torchNetwork{peer: p, mode: mode, limit: limit})
+			}
+		}
+	}
+	for _, mode := range modes {
+		has := func(c contender) bool { return c.(*torchNetwork).mode == mode }
+		if len(peers) > 0 && !slices.ContainsFunc(list, has) {
+			return nil, fmt.Errorf("-modes: no interpreter has a PyTorch that supports %s", mode)
+		}
+	}
+	return list, nil
+}
+
+// torchNetwork is a network in PyTorch, run in one mode.
+type torchNetwork struct {
+	*peer
+	mode  string
+	limit time.Duration // of compilation
+}
+
+func (t *torchNetwork) name() string { return "PyTorch " + t.version.Torch + " " + t.mode }
+
+func (t *torchNetwork) isPeer() bool { return true }
+
+// open creates the network, compiles it if that is the mode, and makes one step.
+func (t *torchNetwork) open(w workload, threads int) (parameters int, err error) {
+	var a struct {
+		Parameters int
+		Failed     string
+	}
 	shape := []int{1, inChannels, w.size[0], w.size[1], w.size[2]}
-	err := p.process.Ask(map[string]any{"do": "network", "name": w.name, "shape": shape, "threads": threads}, &a)
+	err = t.process.Ask(map[string]any{"do": "network", "name": w.name, "shape": shape, "threads": threads,
+		"mode": t.mode, "limit": t.limit.Seconds()}, &a)
+	if err == nil && a.Failed != "" {
+		err = &unsupportedError{a.Failed}
+	}
 	return a.Parameters, err
 }
 
-// step trains for at least the given time and at least one step, and returns the seconds
-// of each step.
-func (p *peer) step(seconds float64) ([]float64, error) {
+func (t *torchNetwork) turn(_ context.Context, steps int, least time.Duration) ([]float64, error) {
 	var a struct{ Seconds []float64 }
-	err := p.process.Ask(map[string]any{"do": "step", "seconds": seconds}, &a)
-	if err == nil && len(a.Seconds) == 0 {
-		err = errors.New("the PyTorch process returned no steps")
+	err := t.process.Ask(map[string]any{"do": "step", "mode": t.mode, "steps": steps, "seconds": least.Seconds()}, &a)
+	if err == nil && len(a.Seconds) < steps {
+		err = fmt.Errorf("the PyTorch process made %d steps, want at least %d", len(a.Seconds), steps)
 	}
 	return a.Seconds, err
 }
+
+func (t *torchNetwork) close() error {
+	return t.process.Ask(map[string]any{"do": "release", "mode": t.mode}, nil)
+}
+
+// unsupportedError says why torch.compile did not compile a network.
+type unsupportedError struct{ reason string }
+
+func (e *unsupportedError) Error() string { return e.reason }

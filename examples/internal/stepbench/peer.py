@@ -3,11 +3,18 @@
 Requests are read from standard input, one JSON object per line, and each is answered
 with one line of JSON on standard output:
 
-  {"do": "describe"}            -> {"python": …, "torch": …}
-  {"do": "network", "name": NAME, "shape": [N, C, X, Y, Z], "threads": T}
-                                -> {"parameters": …}; creates the network
-  {"do": "step", "seconds": S}  -> {"seconds": […]}; trains for at least one step and at
-                                   least S seconds in total
+  {"do": "describe"} -> {"python": …, "torch": …, "compile": BOOL}
+  {"do": "network", "name": NAME, "shape": [N, C, X, Y, Z], "threads": T, "mode": MODE,
+   "limit": S}
+      -> {"parameters": …} or {"failed": TEXT}; creates the network and makes one step, or
+         as many as compilation takes.
+         MODE is "eager", "channels_last_3d" (network and input in that memory format),
+         "compile" (network and loss through torch.compile) or "compile_channels_last_3d".
+         Compilation fails where it raises an exception or takes more than S seconds
+  {"do": "step", "mode": MODE, "steps": N, "seconds": S}
+      -> {"seconds": […]}; trains the network of that mode for at least N steps and at
+         least S seconds in total
+  {"do": "release", "mode": MODE} -> {}; frees the network of that mode
 
 The response to a request that fails is {"error": TEXT}.
 """
@@ -15,6 +22,7 @@ The response to a request that fails is {"error": TEXT}.
 import gc
 import json
 import platform
+import signal
 import sys
 import time
 
@@ -337,35 +345,76 @@ def adaptive_focal(x, label):
     return torch.mean((miss * gamma).exp() * element * weight)
 
 
-class Peer:
-    def describe(self):
-        return {"python": platform.python_version(), "torch": torch.__version__}
+class Trained:
+    """A network with its data and optimizer."""
 
-    def network(self, name, shape, threads):
-        torch.set_num_threads(threads)
+    def __init__(self, name, shape, mode):
         torch.manual_seed(1)
-        self.net = self.x = self.sgd = None
-        gc.collect()
         self.net = NETWORKS[name](shape[1], 2)
         self.net.train()
         self.x = torch.randn(shape)
+        if mode.endswith("channels_last_3d"):
+            self.net = self.net.to(memory_format=torch.channels_last_3d)
+            self.x = self.x.contiguous(memory_format=torch.channels_last_3d)
         self.label = torch.zeros([shape[0], 1] + shape[2:])
         box = tuple(slice(n // 3, n // 2) for n in shape[2:])
         self.label[(slice(None), 0) + box] = 1
         self.sgd = torch.optim.SGD(self.net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-5, nesterov=True)
-        return {"parameters": sum(p.numel() for p in self.net.parameters())}
+        self.loss = lambda x, label: adaptive_focal(self.net(x), label)
+        if mode.startswith("compile"):
+            self.loss = torch.compile(self.loss)
 
-    def step(self, seconds):
-        times = []
-        while not times or sum(times) < seconds:
+    def step(self):
+        self.sgd.zero_grad(set_to_none=True)
+        loss = self.loss(self.x, self.label)
+        loss.backward()
+        self.sgd.step()
+
+
+def expired(signal_number, frame):
+    raise TimeoutError("the time limit of compilation has passed")
+
+
+class Peer:
+    def __init__(self):
+        self.trained = {}
+
+    def describe(self):
+        return {"python": platform.python_version(), "torch": torch.__version__, "compile": hasattr(torch, "compile")}
+
+    def network(self, name, shape, threads, mode, limit):
+        torch.set_num_threads(threads)
+        self.release(mode)
+        trained = Trained(name, shape, mode)
+        if mode.startswith("compile"):
+            signal.signal(signal.SIGALRM, expired)
+            signal.setitimer(signal.ITIMER_REAL, limit)
+            try:
+                for _ in range(3):  # the second step compiles again, with guards that hold from then on
+                    trained.step()
+            except Exception as e:
+                return {"failed": f"{type(e).__name__}: {e}".strip().splitlines()[0]}
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        else:
+            trained.step()
+        self.trained[mode] = trained
+        return {"parameters": sum(p.numel() for p in trained.net.parameters())}
+
+    def step(self, mode, steps, seconds):
+        trained, times = self.trained[mode], []
+        while len(times) < steps or sum(times) < seconds:
             start = time.perf_counter()
-            self.sgd.zero_grad(set_to_none=True)
-            loss = adaptive_focal(self.net(self.x), self.label)
-            loss.backward()
-            self.sgd.step()
-            del loss
+            trained.step()
             times.append(time.perf_counter() - start)
         return {"seconds": times}
+
+    def release(self, mode):
+        self.trained.pop(mode, None)
+        if mode.startswith("compile"):
+            torch.compiler.reset()
+        gc.collect()
+        return {}
 
 
 def main():

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -77,8 +79,17 @@ type stepper struct {
 	steps      uint64
 }
 
+// newStepper creates the network. With a folder for choices, the implementations of
+// convolutions are measured, unless they are found there; without one they are estimated.
 func newStepper(w workload, backend string, profiled bool, choices string) (*stepper, error) {
-	b, err := backends.Open(backend, backends.Options{Profile: profiled, Choices: choices})
+	options := backends.Options{Profile: profiled}
+	if choices != "" {
+		if err := os.Setenv("AFL_TUNING", "on"); err != nil {
+			return nil, err
+		}
+		options.Choices, options.Cache = filepath.Join(choices, w.name+".json"), choices
+	}
+	b, err := backends.Open(backend, options)
 	if err != nil {
 		return nil, err
 	}

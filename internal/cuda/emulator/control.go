@@ -128,7 +128,9 @@ func (l *Library) Reset() { C.reset(l.reset) }
 
 // Set changes a setting of the emulated machine: "version" of the driver, number of
 // "devices", their "major" and "minor" compute capability, "memory" in bytes,
-// "multiprocessors", "l2", and "refuse_ptx", 1 to make the compilation of kernels fail.
+// "multiprocessors", "l2", and "refuse_ptx", 1 to make the compilation of kernels fail; or of
+// cuDNN, which is in the same library: "cudnn_version", "cudnn_engines", 1 plus the index of
+// the only engine that its heuristic offers, and "cudnn_wrong", 1 for wrong results.
 func (l *Library) Set(t testing.TB, name string, value int64) {
 	t.Helper()
 	s := C.CString(name)
@@ -148,8 +150,9 @@ func (l *Library) Fail(function string, nth, code int) {
 
 // Count returns the number of existing "contexts", "streams", "modules", "events",
 // "graphs", "graph_executables", "allocations", "bytes" of device memory, "host" buffers
-// or "pushed" contexts; the number of all "launches", "graph_launches" or allocations
-// ("allocated") so far; or the number of "leaked" objects.
+// or "pushed" contexts, "cudnn_handles" and "cudnn_descriptors"; the number of all "launches",
+// "graph_launches", executions of cuDNN ("cudnn_executed") or allocations ("allocated") so far;
+// or the number of "leaked" objects.
 func (l *Library) Count(name string) int64 {
 	s := C.CString(name)
 	defer C.free(unsafe.Pointer(s))
@@ -158,5 +161,6 @@ func (l *Library) Count(name string) int64 {
 
 // Live returns the names of the counts that are 0 once everything is freed.
 func Live() []string {
-	return []string{"contexts", "streams", "modules", "events", "graphs", "graph_executables", "allocations", "bytes", "host", "pushed"}
+	return []string{"contexts", "streams", "modules", "events", "graphs", "graph_executables", "allocations", "bytes", "host", "pushed",
+		"cudnn_handles", "cudnn_descriptors"}
 }

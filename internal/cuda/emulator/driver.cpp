@@ -41,7 +41,7 @@ std::mutex mutex;
 
 const std::map<std::string, int64_t> defaults = {
 	{"version", 12040}, {"devices", 1}, {"major", 9}, {"minor", 0}, {"memory", 256 << 20}, {"multiprocessors", 132}, {"l2", 50 << 20},
-	{"refuse_ptx", 0},
+	{"refuse_ptx", 0}, {"cudnn_version", 92100}, {"cudnn_engines", 0}, {"cudnn_wrong", 0},
 };
 std::map<std::string, int64_t> settings = defaults;
 
@@ -70,6 +70,7 @@ struct CUctx_st {
 	CUresult lost;
 	std::set<void *> objects; // of all kinds
 	std::set<CUstream> streams;
+	CUstream legacy; // the default stream, whose handle is null
 };
 
 struct CUstream_st {
@@ -182,7 +183,7 @@ struct Call {
 		context->objects.insert(object);
 	}
 	// has reports whether an object belongs to the current context.
-	bool has(void *object) const { return context->objects.count(object) != 0; }
+	bool has(void *object) const { return object == context->legacy || context->objects.count(object) != 0; }
 	void disown(const char *kind, void *object) {
 		counts[kind]--;
 		context->objects.erase(object);
@@ -209,6 +210,7 @@ CUresult drain_all(CUcontext c) {
 
 // enqueue adds work to a stream, or to the graph being captured.
 CUresult enqueue(const Call &call, CUstream s, Operation operation) {
+	if (!s) s = call.context->legacy;
 	if (!call.has(s)) return CUDA_ERROR_INVALID_HANDLE;
 	s->queue.push_back(std::move(operation));
 	return CUDA_SUCCESS;
@@ -216,6 +218,7 @@ CUresult enqueue(const Call &call, CUstream s, Operation operation) {
 
 // forbid reports whether a stream is being captured, and invalidates the capture.
 bool forbid(const Call &call, CUstream s) {
+	if (!s) return false;
 	if (!call.has(s) || !s->capturing) return false;
 	s->invalid = true;
 	return true;
@@ -224,6 +227,7 @@ bool forbid(const Call &call, CUstream s) {
 void destroy(CUcontext c) {
 	// Remaining objects were leaked by their owners.
 	counts["leaked"] += (int64_t)c->objects.size();
+	delete c->legacy;
 	counts["contexts"]--;
 	primary.erase(c->device);
 	delete c;
@@ -340,6 +344,8 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
 	if (!c) {
 		c = new CUctx_st{};
 		c->device = device;
+		c->legacy = new CUstream_st{c, {}, false, false};
+		c->streams.insert(c->legacy);
 		counts["contexts"]++;
 	}
 	c->users++;
@@ -376,6 +382,31 @@ CUresult cuCtxPopCurrent_v2(CUcontext *context) {
 	current.pop_back();
 	counts["pushed"]--;
 	return call.code;
+}
+
+CUresult cuCtxGetDevice(CUdevice *device) {
+	Call call("cuCtxGetDevice");
+	if (call.code) return call.code;
+	*device = call.context->device;
+	return CUDA_SUCCESS;
+}
+
+CUresult cuPointerGetAttribute(void *value, int attribute, CUdeviceptr address) {
+	Call call("cuPointerGetAttribute");
+	if (call.code) return call.code;
+	auto at = allocations.upper_bound(address);
+	const bool device = at != allocations.begin() && containing(allocations, address, 0), host = containing(pinned, address, 0);
+	if (!device && !host) return CUDA_ERROR_INVALID_VALUE;
+	if (!device) at = pinned.upper_bound(address);
+	--at;
+	switch (attribute) {
+	case CU_POINTER_ATTRIBUTE_MEMORY_TYPE: *(unsigned *)value = device ? CU_MEMORYTYPE_DEVICE : 1; break;
+	case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL: *(int *)value = at->second.context->device; break;
+	case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR: *(CUdeviceptr *)value = at->first; break;
+	case CU_POINTER_ATTRIBUTE_RANGE_SIZE: *(size_t *)value = at->second.bytes; break;
+	default: return CUDA_ERROR_INVALID_VALUE;
+	}
+	return CUDA_SUCCESS;
 }
 
 CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
@@ -461,6 +492,7 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CU
 CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream) {
 	Call call("cuMemcpyDtoHAsync_v2");
 	if (call.code) return call.code;
+	if (!stream) stream = call.context->legacy;
 	if (!containing(allocations, from, bytes)) return CUDA_ERROR_INVALID_VALUE;
 	const void *source = (const void *)(uintptr_t)from;
 	Operation copy = [=] { return memcpy(to, source, bytes), CUDA_SUCCESS; };
@@ -515,7 +547,7 @@ CUresult cuStreamCreate(CUstream *stream, unsigned) {
 CUresult cuStreamDestroy_v2(CUstream stream) {
 	Call call("cuStreamDestroy_v2");
 	if (call.failed()) return call.code;
-	if (!call.context || !call.has(stream)) return call.code ? call.code : CUDA_ERROR_INVALID_HANDLE;
+	if (!call.context || !stream || !call.has(stream)) return call.code ? call.code : CUDA_ERROR_INVALID_HANDLE;
 	if (!stream->capturing) drain(stream);
 	call.context->streams.erase(stream);
 	call.disown("streams", stream);
@@ -523,9 +555,20 @@ CUresult cuStreamDestroy_v2(CUstream stream) {
 	return call.code;
 }
 
+CUresult cuStreamGetCtx(CUstream stream, CUcontext *context) {
+	Call call("cuStreamGetCtx");
+	if (call.code) return call.code;
+	*context = call.context;
+	if (!stream) return CUDA_SUCCESS;
+	for (auto &p : primary)
+		if (p.second->objects.count(stream)) return *context = p.second, CUDA_SUCCESS;
+	return CUDA_ERROR_INVALID_HANDLE;
+}
+
 CUresult cuStreamSynchronize(CUstream stream) {
 	Call call("cuStreamSynchronize");
 	if (call.code) return call.code;
+	if (!stream) stream = call.context->legacy;
 	if (!call.has(stream)) return CUDA_ERROR_INVALID_HANDLE;
 	if (forbid(call, stream)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	return drain(stream);
@@ -534,6 +577,7 @@ CUresult cuStreamSynchronize(CUstream stream) {
 CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
 	Call call("cuStreamBeginCapture_v2");
 	if (call.code) return call.code;
+	if (!stream) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	if (!call.has(stream)) return CUDA_ERROR_INVALID_HANDLE;
 	if (stream->capturing || mode != CU_STREAM_CAPTURE_MODE_RELAXED) return CUDA_ERROR_INVALID_VALUE;
 	drain(stream);
@@ -545,7 +589,7 @@ CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
 CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
 	Call call("cuStreamEndCapture");
 	*graph = nullptr;
-	if (!call.context || !call.has(stream) || !stream->capturing) return call.code ? call.code : CUDA_ERROR_INVALID_HANDLE;
+	if (!call.context || !stream || !call.has(stream) || !stream->capturing) return call.code ? call.code : CUDA_ERROR_INVALID_HANDLE;
 	std::vector<Operation> operations;
 	operations.swap(stream->queue);
 	stream->capturing = false;
@@ -706,6 +750,12 @@ CUresult cuGraphDestroy(CUgraph graph) {
 	return call.code;
 }
 
+} // extern "C"
+
+#include "cudnn.h"
+
+extern "C" {
+
 // The following functions are for tests and not part of the driver.
 
 // emulator_add adds kernels.
@@ -737,8 +787,8 @@ void emulator_fail(const char *function, int64_t nth, int code) {
 
 // emulator_count returns a count: of existing "contexts", "streams", "modules", "events",
 // "graphs", "graph_executables", "allocations" and their "bytes", "host" buffers and
-// "pushed" contexts; of all "launches", "graph_launches" and "allocated" memory so far; or
-// of "leaked" objects.
+// "pushed" contexts, "cudnn_handles" and "cudnn_descriptors"; of all "launches",
+// "graph_launches", "cudnn_executed" and "allocated" memory so far; or of "leaked" objects.
 int64_t emulator_count(const char *name) {
 	std::lock_guard<std::mutex> lock(mutex);
 	auto found = counts.find(name);

@@ -77,6 +77,14 @@ type Runner interface {
 	Copy(to, from uintptr, bytes int64) error
 	// Zero enqueues zeroing device memory.
 	Zero(to uintptr, bytes int64) error
+
+	// Within calls a function on a thread on which the engine's context is current, for
+	// libraries that enqueue work of their own on the engine's stream, a CUstream. The function
+	// must not use the engine.
+	Within(call func(stream uintptr) error) error
+	// Own has the engine call a function in the same way when it is closed, before its context
+	// and stream are given up.
+	Own(kind string, free func() error) error
 }
 
 // Provider is implemented by the engines of package cuda.

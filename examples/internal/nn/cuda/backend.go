@@ -40,6 +40,7 @@ type backend struct {
 	garbage *garbage
 
 	precision Precision // of the convolutions that follow
+	vendor    vendor
 }
 
 // garbage is the memory of kept arrays that are not referenced any more. The garbage collector
@@ -67,11 +68,19 @@ func (g *garbage) take() []uintptr {
 	return all
 }
 
-// Name implements nn.Backend.
-func (b *backend) Name() string { return "cuda" }
+// Name implements nn.Backend: cuda, or with a lower precision for example cuda/tf32.
+func (b *backend) Name() string {
+	if b.precision == Float32 {
+		return "cuda"
+	}
+	return "cuda/" + b.precision.String()
+}
 
 // DType implements nn.Backend.
 func (b *backend) DType() nn.DType { return nn.Float32 }
+
+// DeviceMemory returns the number of bytes of the device's memory.
+func (b *backend) DeviceMemory() int64 { return b.engine.Device().Memory }
 
 // Release implements nn.Backend.
 func (b *backend) Release(x nn.Array) {

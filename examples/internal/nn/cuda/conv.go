@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/examples/internal/nn/cuda/cudnn"
 )
 
 // convolution is a linear map between a fine volume (input of a convolution, result of a
@@ -45,6 +46,9 @@ func (o *op) toCoarse(c *convolution, coarse, fine, bias *array) {
 	if o.err != nil {
 		return
 	}
+	if o.byCuDNN(cudnn.Forward, c, coarse, fine, coarse, bias) {
+		return
+	}
 	if c.tiled(coarse, fine) {
 		o.product(c, coarse, fine, bias, false)
 		return
@@ -59,6 +63,9 @@ func (o *op) toFine(c *convolution, fine, coarse, bias *array) {
 	if o.err != nil {
 		return
 	}
+	if o.byCuDNN(cudnn.BackwardData, c, coarse, fine, fine, bias) {
+		return
+	}
 	if c.tiled(coarse, fine) {
 		o.product(c, fine, coarse, bias, true)
 		return
@@ -71,6 +78,9 @@ func (o *op) toFine(c *convolution, fine, coarse, bias *array) {
 // weightGradient stores the gradient of the weight in gw, which is row-major.
 func (o *op) weightGradient(c *convolution, gw, coarse, fine *array) {
 	if o.err != nil {
+		return
+	}
+	if o.byCuDNN(cudnn.BackwardFilter, c, coarse, fine, gw, nil) {
 		return
 	}
 	if c.tiled(coarse, fine) {

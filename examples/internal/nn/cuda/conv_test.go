@@ -1,3 +1,5 @@
+//go:build cgo && linux && (amd64 || arm64)
+
 package cuda_test
 
 import (
@@ -248,6 +250,9 @@ func TestSetPrecision(t *testing.T) {
 	assert.Equal(t, "[float32 tf32 bfloat16] Precision(9)", fmt.Sprint(cuda.Precisions(), cuda.Precision(9)))
 	assert.EqualError(t, cuda.SetPrecision(nil, cuda.TF32), "nn/cuda: backend is <nil>, want one that On or New returned")
 	b, _ := emulated.Open(t)
+	assert.Equal(t, "cuda", b.Name())
+	require.NoError(t, cuda.SetPrecision(b, cuda.BFloat16))
+	assert.Equal(t, "cuda/bfloat16", b.Name())
 	assert.EqualError(t, cuda.SetPrecision(b, 9), "nn/cuda: precision is Precision(9), want one of [float32 tf32 bfloat16]")
 }
 

@@ -14,6 +14,10 @@
 // SumOfSquares and RunLoss synchronize with the host. Memory that is released is used again
 // by work that is enqueued later, and so executed later.
 //
+// # Convolutions
+//
+// Convolutions are computed by this package's kernels, or by cuDNN, see [SetConvolutions].
+//
 // # Equal bits
 //
 // Sums are made in an order that follows from the shapes alone, without atomics, so that a

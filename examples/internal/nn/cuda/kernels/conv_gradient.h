@@ -49,7 +49,7 @@ template <int P, int M, bool ALIGNED> AFL_DEVICE void conv_gradient(const AflCon
 	const int32_t rows = coarse - m0 - row;
 	// … and of the fine one at its tap.
 	const int32_t column = thread % VECTORS_N * VECTOR, line_n = thread / VECTORS_N;
-	const int32_t taps = a.taps, tap = divide(n0 + column, a.by_padded), c = n0 + column - tap * a.padded;
+	const int32_t taps = a.taps, tap = divide_small(n0 + column, a.by_padded), c = n0 + column - tap * a.padded;
 	const int32_t tap_x = tap / a.kernel[2] / a.kernel[1], tap_y = tap / a.kernel[2] % a.kernel[1], tap_z = tap % a.kernel[2];
 	const int32_t offset = tap_x * a.dilation[0] * pitch_x + tap_y * a.dilation[1] * pitch_y + tap_z * a.dilation[2] * fine + c;
 	const int32_t mask = tap < taps ? 1 << tap_x | 1 << (AFL_TILE_AXIS + tap_y) | 1 << (2 * AFL_TILE_AXIS + tap_z) : -1;
@@ -73,10 +73,10 @@ template <int P, int M, bool ALIGNED> AFL_DEVICE void conv_gradient(const AflCon
 		AFL_UNROLL for (int i = 0; i < LOADS_M; i++) {
 			const int32_t at = v + line_m + i * STEP_M;
 			if (LOADS_M * STEP_M == VOXELS || line_m < VOXELS)
-				load_channels<P, ALIGNED>(loaded_m[i], to + (int64_t)at * coarse, at < end ? rows : 0);
+				load_channels<P, ALIGNED>(loaded_m[i], to + at * coarse, at < end ? rows : 0);
 		}
 		AFL_UNROLL for (int i = 0; i < LOADS_N; i++) {
-			const int32_t at = (v - begin) % TABLE + line_n + i * STEP_N;
+			const int32_t at = (int32_t)((uint32_t)(v - begin) % TABLE) + line_n + i * STEP_N;
 			load_channels<P, ALIGNED>(loaded_n[i], from + (table_start[at] + offset), (table_valid[at] & mask) == mask ? fine - c : 0);
 		}
 	};
@@ -94,13 +94,11 @@ template <int P, int M, bool ALIGNED> AFL_DEVICE void conv_gradient(const AflCon
 	load(begin);
 	store(shared);
 	barrier();
-	int32_t parity = 0;
+	uint32_t *now = shared, *next = shared + STAGE;
 	AFL_ROLL for (int32_t v = begin; v < end; v += VOXELS) {
-		uint32_t *now = shared + parity * STAGE, *next = shared + (parity ^ 1) * STAGE;
-		parity ^= 1;
 		const int32_t after = v + VOXELS;
 		if (after < end) {
-			if ((after - begin) % TABLE == 0) { // every thread has loaded the last of the table's voxels
+			if ((uint32_t)(after - begin) % TABLE == 0) { // every thread has loaded the last of the table's voxels
 				fill(after);
 				barrier();
 			}
@@ -110,6 +108,9 @@ template <int P, int M, bool ALIGNED> AFL_DEVICE void conv_gradient(const AflCon
 		if (after < end)
 			store(next);
 		barrier();
+		uint32_t *const done = now;
+		now = next;
+		next = done;
 	}
 
 	const int32_t columns = taps * a.padded;
@@ -124,10 +125,10 @@ template <int P, int M, bool ALIGNED> AFL_DEVICE void conv_gradient(const AflCon
 } // namespace afl
 
 // _aligned: the channels of both volumes are multiples of 4.
-#define AFL_CONV_GRADIENT_KERNEL(name, blocks, P, M, ALIGNED)                     \
-	AFL_KERNEL_OF(AflConvTile, name, blocks) {                                                    \
-		AFL_SHARED afl::Word4 shared[afl::conv_gradient_words<P, M> / 4];         \
-		afl::conv_gradient<P, M, ALIGNED>(a, (uint32_t *)shared);            \
+#define AFL_CONV_GRADIENT_KERNEL(name, blocks, P, M, ALIGNED)             \
+	AFL_KERNEL_OF(AflConvTile, name, blocks) {                            \
+		AFL_SHARED afl::Word4 shared[afl::conv_gradient_words<P, M> / 4]; \
+		afl::conv_gradient<P, M, ALIGNED>(a, (uint32_t *)shared);         \
 	}
 
 #endif

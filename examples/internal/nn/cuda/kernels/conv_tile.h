@@ -22,13 +22,16 @@
 
 namespace afl {
 
+// n/by for an n small enough that n·by < 2³², given ⌈2³²/by⌉.
+AFL_DEVICE int32_t divide_small(int32_t n, uint32_t factor) { return (int32_t)((uint64_t)(uint32_t)n * factor >> 32); }
+
 AFL_DEVICE int32_t divide(int32_t n, AflDivisor by) { return (int32_t)((uint64_t)(uint32_t)n * by.factor >> by.shift); }
 
 // An axis of a phase: voxel q is stored at q·scale + base, its tap j is tap + j·tap_step
 // of the kernel and reads q·stride + first + j·step.
 struct Axis {
-	int32_t size, scale, base;          // voxels
-	int32_t count, tap, tap_step;       // taps
+	int32_t size, scale, base;    // voxels
+	int32_t count, tap, tap_step; // taps
 	int32_t stride, first, step;
 };
 
@@ -81,15 +84,16 @@ template <int P, int N, bool ALIGNED> AFL_DEVICE void conv(const AflConvTile &a,
 	const int32_t pitch_x = a.from_size[1] * a.from_size[2] * a.from_channels, pitch_y = a.from_size[2] * a.from_channels, pitch_z = a.from_channels;
 	const float *from = a.from + (int64_t)sample * a.from_size[0] * pitch_x;
 
-	// Each tap's offset from the voxel, its bits in the masks of taps, and its weights.
+	// Each tap's offset from the voxel, its bits in the masks of taps, and its weights. The
+	// offsets are those of index 0 of the sum, where index tap·padded + c is channel c of a tap.
 	for (int32_t j = (int32_t)thread; j < taps + SENTINELS; j += AFL_THREADS) {
 		int32_t k = j;
 		const int32_t jz = k % (z.count ? z.count : 1);
 		k /= z.count ? z.count : 1;
 		const int32_t jy = k % (y.count ? y.count : 1), jx = k / (y.count ? y.count : 1);
-		tap_offset[j] = (x.first + jx * x.step) * pitch_x + (y.first + jy * y.step) * pitch_y + (z.first + jz * z.step) * pitch_z;
+		tap_offset[j] = -j * a.padded + (x.first + jx * x.step) * pitch_x + (y.first + jy * y.step) * pitch_y + (z.first + jz * z.step) * pitch_z;
 		tap_mask[j] = j < taps ? 1 << jx | 1 << (AFL_TILE_AXIS + jy) | 1 << (2 * AFL_TILE_AXIS + jz) : -1;
-		tap_weight[j] = (((x.tap + jx * x.tap_step) * a.kernel[1] + y.tap + jy * y.tap_step) * a.kernel[2] + z.tap + jz * z.tap_step) * a.padded;
+		tap_weight[j] = (((x.tap + jx * x.tap_step) * a.kernel[1] + y.tap + jy * y.tap_step) * a.kernel[2] + z.tap + jz * z.tap_step) * a.padded - j * a.padded;
 	}
 	// Where each row is stored; −1 if it is none.
 	if (thread < M) {
@@ -124,14 +128,16 @@ template <int P, int N, bool ALIGNED> AFL_DEVICE void conv(const AflConvTile &a,
 	float loaded[ROWS][VECTOR];
 	Word4 weight[COLUMNS] = {}; // without asynchronous copies
 	auto load = [&](int32_t chunk, uint32_t *stage) AFL_INLINE_LAMBDA {
-		const int32_t k = chunk * CHUNK + part, tap = divide(k, a.by_padded), c = k - tap * a.padded;
-		const int32_t offset = tap_offset[tap] + c, mask = tap_mask[tap];
+		const int32_t k = chunk * CHUNK + part, tap = divide_small(k, a.by_padded);
+		const int32_t offset = tap_offset[tap] + k, mask = tap_mask[tap];
+		// Without channels that pad, all are there.
+		const int32_t channels = ALIGNED && VECTOR == 4 ? VECTOR : a.from_channels - (k - tap * a.padded);
 		AFL_UNROLL for (int i = 0; i < ROWS; i++)
-			load_channels<P, ALIGNED>(loaded[i], from + (start[i] + offset), (valid[i] & mask) == mask ? a.from_channels - c : 0);
+			load_channels<P, ALIGNED>(loaded[i], from + (start[i] + offset), (valid[i] & mask) == mask ? channels : 0);
 		AFL_UNROLL for (int i = 0; i < COLUMNS; i++) {
 			const int32_t n = n0 + line + 64 * i;
 			const bool some = mask >= 0 && n < a.to_channels;
-			const char *p = weights + (some ? n * row_bytes + (tap_weight[tap] + c) * (16 / VECTOR) : 0);
+			const char *p = weights + (some ? n * row_bytes + (tap_weight[tap] + k) * (16 / VECTOR) : 0);
 			if (N >= 64 || line < N) {
 				if constexpr (P == FLOAT32)
 					weight[i] = some ? load16(p) : Word4{};
@@ -158,14 +164,17 @@ template <int P, int N, bool ALIGNED> AFL_DEVICE void conv(const AflConvTile &a,
 		store(shared);
 	}
 	barrier();
+	uint32_t *now = shared, *next = shared + STAGE;
 	AFL_ROLL for (int32_t chunk = begin; chunk < end; chunk++) {
-		uint32_t *now = shared + (chunk - begin) % 2 * STAGE, *next = shared + (chunk - begin + 1) % 2 * STAGE;
 		if (chunk + 1 < end)
 			load(chunk + 1, next);
 		tile.add_rows(now, now + M * PITCH);
 		if (chunk + 1 < end)
 			store(next);
 		barrier();
+		uint32_t *const done = now;
+		now = next;
+		next = done;
 	}
 
 	const int64_t volume = (int64_t)a.to_size[0] * a.to_size[1] * a.to_size[2];
@@ -203,10 +212,10 @@ template <int P, int N, bool ALIGNED> AFL_DEVICE void conv(const AflConvTile &a,
 } // namespace afl
 
 // _aligned: the gathered volume's channels are a multiple of 4.
-#define AFL_CONV_KERNEL(name, blocks, P, N, ALIGNED)                         \
-	AFL_KERNEL_OF(AflConvTile, name, blocks) {                                               \
-		AFL_SHARED afl::Word4 shared[afl::conv_words<N> / 4];                \
-		afl::conv<P, N, ALIGNED>(a, (uint32_t *)shared);                \
+#define AFL_CONV_KERNEL(name, blocks, P, N, ALIGNED)          \
+	AFL_KERNEL_OF(AflConvTile, name, blocks) {                \
+		AFL_SHARED afl::Word4 shared[afl::conv_words<N> / 4]; \
+		afl::conv<P, N, ALIGNED>(a, (uint32_t *)shared);      \
 	}
 
 #endif

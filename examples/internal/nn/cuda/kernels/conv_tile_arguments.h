@@ -38,7 +38,8 @@ typedef struct AflConvTile {
 	int32_t tiles_m, tiles_n; // tiles of a phase by rows, and by columns
 	int32_t splits;          // of the sum
 	int32_t span;            // gradient of the weight: coarse voxels of a split
-	AflDivisor by_padded, by_z, by_y; // padded, to_size[2], to_size[1]
+	uint32_t by_padded;      // ⌈2³²/padded⌉
+	AflDivisor by_z, by_y;   // to_size[2], to_size[1]
 } AflConvTile;
 
 // AflPack: the weights as the products by tiles read them, and zeros for the channels that

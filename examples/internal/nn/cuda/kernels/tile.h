@@ -64,54 +64,48 @@ template <int P, int M, int N> struct Tile {
 	AFL_INLINE uint32_t row() const { return thread_index() / 32 / WARPS_N * (16 * ROWS); }
 	AFL_INLINE uint32_t column() const { return thread_index() / 32 % WARPS_N * (8 * COLUMNS); }
 
-	AFL_INLINE static void split(uint32_t (&b)[COLUMNS][2], int j, const uint32_t (&r)[4]) {
-		b[j][0] = r[0];
-		b[j + 1][0] = r[1];
-		b[j][1] = r[2];
-		b[j + 1][1] = r[3];
-	}
-
 	// Adds STEP words: a has M rows, b has N rows.
 	AFL_INLINE void add_rows(const uint32_t *a, const uint32_t *b) {
+		converge();
 		a += row() * PITCH;
 		b += column() * PITCH;
 		AFL_UNROLL for (int k = 0; k < STEP; k += 8) {
-			uint32_t x[ROWS][4], y[COLUMNS][2];
+			uint32_t x[ROWS][4], y[COLUMNS / 2][4]; // two right operands in each y
 			AFL_UNROLL for (int i = 0; i < ROWS; i++)
-				load_fragment(x[i], a + i * 16 * PITCH + k, PITCH);
-			AFL_UNROLL for (int j = 0; j < COLUMNS; j += 2) {
-				uint32_t r[4];
-				load_fragment(r, b + j * 8 * PITCH + k, PITCH);
-				split(y, j, r);
-			}
+				load_fragment<true>(x[i], a + i * 16 * PITCH + k, PITCH);
+			AFL_UNROLL for (int j = 0; j < COLUMNS / 2; j++)
+				load_fragment<false>(y[j], b + j * 16 * PITCH + k, PITCH);
 			multiply<P>(sums, x, y);
 		}
 	}
 
-	// The fragment of 16 rows and 8 words of the summed dimension.
-	AFL_INLINE static void load_columns(uint32_t *r, const uint32_t *p, int at, int pitch) {
-		if constexpr (P == BFLOAT16) {
-			load_transposed(r, p + at / 2, pitch);
-		} else {
-			const uint32_t lane = thread_index() % 32;
+	// A fragment of operands that lie by the summed dimension, from p, where load_columns
+	// takes the lane's own address, see lane_columns.
+	template <bool LEFT> AFL_INLINE static void load_columns(uint32_t *r, const uint32_t *p, int pitch) {
+		if constexpr (P == BFLOAT16)
+			load_transposed<LEFT>(r, p, pitch);
+		else
 			AFL_UNROLL for (int i = 0; i < 4; i++)
-				r[i] = p[(lane % 4 + (uint32_t)(i / 2 * 4)) * (uint32_t)pitch + (uint32_t)at + lane / 4 + (uint32_t)(i % 2 * 8)];
-		}
+				r[i] = p[(LEFT ? i / 2 : i % 2) * 4 * pitch + (LEFT ? i % 2 : i / 2) * 8];
+	}
+	AFL_INLINE static const uint32_t *lane_columns(const uint32_t *p, uint32_t channel, int pitch) {
+		const uint32_t lane = thread_index() % 32;
+		return p + (P == BFLOAT16 ? channel / 2 : channel + lane % 4 * (uint32_t)pitch + lane / 4);
 	}
 
 	// Adds 16 words of the summed dimension, a value of which holds M channels in a and N
 	// in b.
 	AFL_INLINE void add_columns(const uint32_t *a, int pitch_a, const uint32_t *b, int pitch_b) {
+		converge();
+		a = lane_columns(a, row(), pitch_a);
+		b = lane_columns(b, column(), pitch_b);
 		AFL_UNROLL for (int k = 0; k < STEP; k += 8) {
 			const int value = k * vector<P> / 4;
-			uint32_t x[ROWS][4], y[COLUMNS][2];
+			uint32_t x[ROWS][4], y[COLUMNS / 2][4];
 			AFL_UNROLL for (int i = 0; i < ROWS; i++)
-				load_columns(x[i], a + value * pitch_a, (int)row() + 16 * i, pitch_a);
-			AFL_UNROLL for (int j = 0; j < COLUMNS; j += 2) {
-				uint32_t r[4];
-				load_columns(r, b + value * pitch_b, (int)column() + 8 * j, pitch_b);
-				split(y, j, r);
-			}
+				load_columns<true>(x[i], a + value * pitch_a + 64 / vector<P> * i, pitch_a);
+			AFL_UNROLL for (int j = 0; j < COLUMNS / 2; j++)
+				load_columns<false>(y[j], b + value * pitch_b + 64 / vector<P> * j, pitch_b);
 			multiply<P>(sums, x, y);
 		}
 	}
@@ -142,7 +136,7 @@ template <int M, int N> struct Tile<FLOAT32, M, N> {
 				const Word4 x = *(const Word4 *)(a + i * 16 * PITCH + k);
 				AFL_UNROLL for (int j = 0; j < COLUMNS; j++)
 					AFL_UNROLL for (int e = 0; e < 4; e++)
-						sums[i][j] = fma(as_float(x[e]), as_float(y[j][e]), sums[i][j]);
+						sums[i][j] = add_product(as_float(x[e]), as_float(y[j][e]), sums[i][j]);
 			}
 		}
 	}
@@ -170,7 +164,7 @@ template <int M, int N> struct Tile<FLOAT32, M, N> {
 				const Word4 y = *(const Word4 *)(b + k * pitch_b + j * 16);
 				AFL_UNROLL for (int i = 0; i < ROWS; i++)
 					AFL_UNROLL for (int e = 0; e < 4; e++)
-						sums[i][j + e] = fma(as_float(x[i]), as_float(y[e]), sums[i][j + e]);
+						sums[i][j + e] = add_product(as_float(x[i]), as_float(y[e]), sums[i][j + e]);
 			}
 		}
 	}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/x/afl/examples/internal/nn/onednn"
+)
+
+// contender trains a network step by step: one of our backends, or PyTorch in some mode.
+type contender interface {
+	name() string
+	isPeer() bool
+	// open creates the network and makes a first step, which compiles and allocates what later
+	// steps reuse. An *unsupportedError says that the contender cannot run this network.
+	open(w workload, threads int) (parameters int, err error)
+	// turn makes at least the given number of steps, for at least the given time, and returns the
+	// seconds of each.
+	turn(ctx context.Context, steps int, least time.Duration) ([]float64, error)
+	close() error
+}
+
+// result holds the measurements of one network.
+type result struct {
+	network, input string
+	parameters     int
+	date, machine  string
+	sides          []side
+}
+
+// side holds the steps of one contender.
+type side struct {
+	who     string
+	peer    bool
+	seconds []float64 // of each step; empty if the contender failed
+	failure string
+}
+
+// compare times training steps of all contenders, which alternate.
+func compare(ctx context.Context, w workload, contenders []contender, turns, steps int, least time.Duration, progress io.Writer) (r *result, err error) {
+	r = &result{network: w.name, input: w.input(), date: time.Now().Format(time.DateOnly), machine: thisMachine()}
+	var opened []contender
+	defer func() {
+		for _, c := range opened {
+			err = errors.Join(err, c.close())
+		}
+		runtime.GC() // releases the memory of backends
+	}()
+	at := map[contender]int{}
+	for i, c := range contenders {
+		r.sides = append(r.sides, side{who: c.name(), peer: c.isPeer()})
+		start := time.Now()
+		n, err := c.open(w, runtime.GOMAXPROCS(0))
+		if unsupported := (*unsupportedError)(nil); errors.As(err, &unsupported) {
+			r.sides[i].failure = unsupported.reason
+			fmt.Fprintf(progress, "  %s failed: %s\n", c.name(), unsupported.reason)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name(), err)
+		}
+		opened = append(opened, c)
+		at[c] = i
+		fmt.Fprintf(progress, "  %s: first step after %.1f s\n", c.name(), time.Since(start).Seconds())
+		if r.parameters == 0 {
+			r.parameters = n
+		}
+		if n != r.parameters {
+			return nil, fmt.Errorf("%s has %d parameters, want %d as in ours", c.name(), n, r.parameters)
+		}
+	}
+	for range turns {
+		for _, c := range opened {
+			if ctx.Err() != nil {
+				return nil, errors.New("interrupted")
+			}
+			times, err := c.turn(ctx, steps, least)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name(), err)
+			}
+			r.sides[at[c]].seconds = append(r.sides[at[c]].seconds, times...)
+		}
+	}
+	for _, c := range opened {
+		if o, ok := c.(*ownNetwork); ok && o.profiled {
+			fmt.Fprintf(progress, "\nTime per step, %s:\n\n%s\n", c.name(), onednn.Table(o.profile(), len(r.sides[at[c]].seconds)))
+		}
+	}
+	return r, nil
+}
+
+// ownNetwork is a network of package models on one of our backends.
+type ownNetwork struct {
+	*stepper
+	backendName string
+	profiled    bool
+	choices     string // folder for measured choices of implementations; empty: estimates
+}
+
+func (o *ownNetwork) name() string {
+	if o.choices != "" {
+		return o.backendName + " measured"
+	}
+	return o.backendName
+}
+
+func (o *ownNetwork) isPeer() bool { return false }
+
+func (o *ownNetwork) open(w workload, _ int) (parameters int, err error) {
+	if o.stepper, err = newStepper(w, o.backendName, o.profiled, o.choices); err != nil {
+		return 0, err
+	}
+	if _, err = o.step(); err != nil {
+		return 0, err
+	}
+	o.profile() // discard the times of the first step
+	return o.parameters, nil
+}
+
+func (o *ownNetwork) turn(ctx context.Context, steps int, least time.Duration) (seconds []float64, err error) {
+	for spent := time.Duration(0); len(seconds) < steps || spent < least; {
+		if ctx.Err() != nil {
+			return nil, errors.New("interrupted")
+		}
+		start := time.Now()
+		if _, err := o.step(); err != nil {
+			return nil, err
+		}
+		took := time.Since(start)
+		seconds = append(seconds, took.Seconds())
+		spent += took
+	}
+	return seconds, nil
+}
+
+func (o *ownNetwork) close() error {
+	o.stepper = nil
+	return nil
+}
+
+// merge returns the results with one of a network added, in place of an earlier one.
+func merge(results []*result, r *result) []*result {
+	all := append(slices.DeleteFunc(slices.Clone(results), func(b *result) bool { return b.network == r.network }), r)
+	slices.SortStableFunc(all, func(a, b *result) int {
+		return slices.Index(networks, a.network) - slices.Index(networks, b.network)
+	})
+	return all
+}
