@@ -63,8 +63,10 @@ func (c *convolution) tiled(coarse, fine *array) bool {
 		reach := float64(c.spec.Padding[axis]) + float64(c.spec.Dilation[axis])*float64(c.kernel[axis])
 		extent *= float64(max(coarse.shape[2+axis], fine.shape[2+axis])) + reach
 	}
+	// Packed weights are addressed in bytes, and an index of the sum, less than a tile beyond
+	// the last, is divided by the number of channels.
 	padded := float64(max(c.rows, c.cols) + 8)
-	return extent*padded < 1<<31 && 4*padded*padded*float64(c.taps()+128) < 1<<31
+	return extent*padded < 1<<31 && 4*padded*padded*float64(c.taps()+C.AFL_TILE_GRADIENT_COLUMNS) < 1<<31
 }
 
 // tile returns the arguments of the kernels for a pair of volumes.
@@ -82,8 +84,9 @@ func (c *convolution) tile(from, to *array, padded int) C.AflConvTile {
 	return p
 }
 
-// divisor returns the constants that divide numbers below 2³¹ by n ≥ 1: with 2^(l−1) < n ≤ 2^l,
-// ⌈2^(31+l)/n⌉ is less than n/2^(31+l)·2^l off a multiple, too little to change a quotient.
+// divisor returns the constants that divide numbers below 2³¹ by n ≥ 1. With 2^l the first
+// power of 2 that is not below n, ⌈2^(31+l)/n⌉ exceeds 2^(31+l)/n by less than 1, which adds
+// less than 2³¹/2^(31+l) ≤ 1/n to a quotient: too little to change its integer part.
 func divisor(n int) C.AflDivisor {
 	l := bits.Len(uint(n - 1))
 	return C.AflDivisor{factor: C.uint32_t((uint64(1)<<(31+l) + uint64(n) - 1) / uint64(n)), shift: C.uint32_t(31 + l)}

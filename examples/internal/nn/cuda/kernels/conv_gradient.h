@@ -125,10 +125,10 @@ template <int P, int M, bool ALIGNED> AFL_DEVICE void conv_gradient(const AflCon
 } // namespace afl
 
 // _aligned: the channels of both volumes are multiples of 4.
-#define AFL_CONV_GRADIENT_KERNEL(name, blocks, P, M, ALIGNED)                     \
-	AFL_KERNEL_OF(AflConvTile, name, blocks) {                                                    \
-		AFL_SHARED afl::Word4 shared[afl::conv_gradient_words<P, M> / 4];         \
-		afl::conv_gradient<P, M, ALIGNED>(a, (uint32_t *)shared);            \
+#define AFL_CONV_GRADIENT_KERNEL(name, blocks, P, M, ALIGNED)             \
+	AFL_KERNEL_OF(AflConvTile, name, blocks) {                            \
+		AFL_SHARED afl::Word4 shared[afl::conv_gradient_words<P, M> / 4]; \
+		afl::conv_gradient<P, M, ALIGNED>(a, (uint32_t *)shared);         \
 	}
 
 #endif

@@ -30,8 +30,8 @@ AFL_DEVICE int32_t divide(int32_t n, AflDivisor by) { return (int32_t)((uint64_t
 // An axis of a phase: voxel q is stored at q·scale + base, its tap j is tap + j·tap_step
 // of the kernel and reads q·stride + first + j·step.
 struct Axis {
-	int32_t size, scale, base;          // voxels
-	int32_t count, tap, tap_step;       // taps
+	int32_t size, scale, base;    // voxels
+	int32_t count, tap, tap_step; // taps
 	int32_t stride, first, step;
 };
 
@@ -212,10 +212,10 @@ template <int P, int N, bool ALIGNED> AFL_DEVICE void conv(const AflConvTile &a,
 } // namespace afl
 
 // _aligned: the gathered volume's channels are a multiple of 4.
-#define AFL_CONV_KERNEL(name, blocks, P, N, ALIGNED)                         \
-	AFL_KERNEL_OF(AflConvTile, name, blocks) {                                               \
-		AFL_SHARED afl::Word4 shared[afl::conv_words<N> / 4];                \
-		afl::conv<P, N, ALIGNED>(a, (uint32_t *)shared);                \
+#define AFL_CONV_KERNEL(name, blocks, P, N, ALIGNED)          \
+	AFL_KERNEL_OF(AflConvTile, name, blocks) {                \
+		AFL_SHARED afl::Word4 shared[afl::conv_words<N> / 4]; \
+		afl::conv<P, N, ALIGNED>(a, (uint32_t *)shared);      \
 	}
 
 #endif

@@ -29,3 +29,15 @@ func TestPTXHasNoAtomics(t *testing.T) {
 		}
 	}
 }
+
+// Only the convolutions on tensor cores need a GPU later than Turing.
+func TestTargets(t *testing.T) {
+	for _, m := range Modules().Modules() {
+		want := "sm_75"
+		if m.Name == "conv_tensor" {
+			want = "sm_80"
+		}
+		assert.Contains(t, string(m.PTX), "\n.target "+want+"\n", m.Name)
+		assert.Contains(t, string(m.PTX), "\n.version 7.0\n", m.Name)
+	}
+}

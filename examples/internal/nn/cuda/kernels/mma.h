@@ -54,6 +54,9 @@ AFL_DEVICE uint32_t pack_bfloat16(float low, float high) {
 	return x;
 }
 
+// Makes the lanes of a warp continue together, which the functions below require.
+AFL_DEVICE void converge() { __nvvm_bar_warp_sync(0xffffffff); }
+
 // The fragment of rows of `pitch` words.
 template <bool LEFT> AFL_DEVICE void load_fragment(uint32_t *r, const uint32_t *rows, int pitch) {
 	const uint32_t lane = thread_index() % 32, low = lane / 8 % 2, high = lane / 16;
@@ -121,6 +124,8 @@ inline Copies copies[AFL_THREADS];
 namespace afl {
 
 AFL_DEVICE uint32_t pack_bfloat16(float low, float high) { return round_bfloat16(low) | round_bfloat16(high) << 16; }
+
+AFL_DEVICE void converge() {}
 
 template <bool LEFT> AFL_DEVICE void load_fragment(uint32_t *r, const uint32_t *rows, int pitch) {
 	const uint32_t lane = thread_index() % 32;

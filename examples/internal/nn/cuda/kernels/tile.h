@@ -66,6 +66,7 @@ template <int P, int M, int N> struct Tile {
 
 	// Adds STEP words: a has M rows, b has N rows.
 	AFL_INLINE void add_rows(const uint32_t *a, const uint32_t *b) {
+		converge();
 		a += row() * PITCH;
 		b += column() * PITCH;
 		AFL_UNROLL for (int k = 0; k < STEP; k += 8) {
@@ -95,6 +96,7 @@ template <int P, int M, int N> struct Tile {
 	// Adds 16 words of the summed dimension, a value of which holds M channels in a and N
 	// in b.
 	AFL_INLINE void add_columns(const uint32_t *a, int pitch_a, const uint32_t *b, int pitch_b) {
+		converge();
 		a = lane_columns(a, row(), pitch_a);
 		b = lane_columns(b, column(), pitch_b);
 		AFL_UNROLL for (int k = 0; k < STEP; k += 8) {
