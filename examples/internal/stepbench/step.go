@@ -27,10 +27,7 @@ type workload struct {
 	size [3]int
 }
 
-// inChannels is the number of channels of the volumes.
-const inChannels = 3
-
-func newWorkload(name, size string) (workload, error) {
+func newWorkload(name, size string, channels int) (workload, error) {
 	known := false
 	for _, n := range networks {
 		known = known || n == name
@@ -57,12 +54,12 @@ func newWorkload(name, size string) (workload, error) {
 			}
 		}
 	}
-	fitted := models.Fit(models.Config{Architecture: arch, InChannels: inChannels}, wanted)
+	fitted := models.Fit(models.Config{Architecture: arch, InChannels: channels}, wanted)
 	return workload{name, fitted.Config, fitted.Size}, nil
 }
 
 func (w workload) input() string {
-	return fmt.Sprintf("1×%d×%d×%d×%d", inChannels, w.size[0], w.size[1], w.size[2])
+	return fmt.Sprintf("1×%d×%d×%d×%d", w.cfg.InChannels, w.size[0], w.size[1], w.size[2])
 }
 
 func (w workload) String() string { return w.name + " at " + w.input() }
@@ -79,9 +76,9 @@ type stepper struct {
 	steps      uint64
 }
 
-// newStepper creates the network. With a folder for choices, the implementations of
-// convolutions are measured, unless they are found there; without one they are estimated.
-func newStepper(w workload, backend string, profiled bool, choices string) (*stepper, error) {
+// openBackend opens a backend. With a folder for choices, the implementations of convolutions
+// are measured, unless they are found there; without one they are estimated.
+func openBackend(w workload, name string, profiled bool, choices string) (nn.Backend, error) {
 	options := backends.Options{Profile: profiled}
 	if choices != "" {
 		if err := os.Setenv("AFL_TUNING", "on"); err != nil {
@@ -89,17 +86,18 @@ func newStepper(w workload, backend string, profiled bool, choices string) (*ste
 		}
 		options.Choices, options.Cache = filepath.Join(choices, w.name+".json"), choices
 	}
-	b, err := backends.Open(backend, options)
-	if err != nil {
-		return nil, err
-	}
+	return backends.Open(name, options)
+}
+
+// newStepper creates the network.
+func newStepper(w workload, b nn.Backend) (*stepper, error) {
 	net, err := models.New(w.cfg, b, 1)
 	if err != nil {
 		return nil, err
 	}
 	voxels := w.size[0] * w.size[1] * w.size[2]
 	rng := rand.New(rand.NewPCG(1, 1))
-	values := make([]float32, inChannels*voxels)
+	values := make([]float32, w.cfg.InChannels*voxels)
 	for i := range values {
 		values[i] = float32(rng.NormFloat64())
 	}
@@ -116,7 +114,7 @@ func newStepper(w workload, backend string, profiled bool, choices string) (*ste
 	return &stepper{
 		backend: b, net: net, loss: afl.NewAdaptiveFocal(),
 		sgd:   nn.SGD{LearningRate: 0.01, Momentum: 0.9, WeightDecay: 1e-5, Nesterov: true},
-		x:     tensor.New(tensor.WithShape(1, inChannels, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(values)),
+		x:     tensor.New(tensor.WithShape(1, w.cfg.InChannels, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(values)),
 		label: tensor.New(tensor.WithShape(1, 1, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(label)),
 		size:  w.size,
 
