@@ -50,9 +50,9 @@ func (m BlobMask) String() string { return name(blobMaskNames[:], int(m), "BlobM
 // l. Ignored voxels belong to no lesion and take no part. The reduction, class weights and
 // the ignore index are those of Blob, with which l has none.
 //
-// Sums over the background are made once for all lesions. The rest of the time grows with
-// the voxels of the lesions, which are computed one by one, not with their number times the
-// size of the image.
+// Sums over the background are made once for all lesions, whose own voxels are computed
+// apart: the time grows with the voxels of the lesions, not with their number times the size
+// of the image.
 type Blob struct {
 	Options
 	constructed
@@ -149,6 +149,12 @@ type blobImage struct {
 	row   int              // of the logits, in N×C
 	runs  []components.Run // by lesion
 	first []int            // where the runs of each lesion begin, and their end
+	voxel []int            // where the voxels of each run begin among all lesions', and their end
+	// lesions are the voxels of the lesions alone, one lesion after the other. The rows hold,
+	// for each of them, the probability, its complement, the voxel weight, and the pointwise
+	// element of a term with its derivative with respect to the logit.
+	lesions                           plan.Batch
+	p, q, weight, element, derivative []float64
 	// alpha is the share of the whole image in the loss, and beta that of each lesion.
 	alpha, beta float64
 	background  int // voxels that count
@@ -202,6 +208,9 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 		if w := b.batch.VoxelWeight; w != nil {
 			image.batch.VoxelWeight = rowOf(w, i/channels, voxels)
 		}
+		if count > 0 {
+			image.gather()
+		}
 	}
 	for i := range b.images {
 		image := &b.images[i]
@@ -243,6 +252,10 @@ func (m *blobImage) sortRuns(runs []components.Run, count int) {
 	for _, r := range runs {
 		m.runs[next[r.Label-1]] = r
 		next[r.Label-1]++
+	}
+	m.voxel = make([]int, len(runs)+1)
+	for i, r := range m.runs {
+		m.voxel[i+1] = m.voxel[i] + r.End - r.Start
 	}
 }
 
@@ -372,7 +385,10 @@ func (b *blobSum) evaluate(m *blobImage, t *blobTerm, firstTerm bool) (float64, 
 	if t.overlap != nil {
 		background.p = sums.P[0]
 	}
-	lesions := m.lesionSums(t)
+	lesions, err := b.lesionSums(m, t)
+	if err != nil {
+		return 0, err
+	}
 	all := background
 	for _, s := range lesions {
 		all.add(s)
@@ -445,97 +461,155 @@ func (a *blobPart) addMasked(t *blobTerm, weight float64) {
 	}
 }
 
-// blobUnit is the work of one goroutine at a time: some runs of one lesion.
+// blobUnit is the work of one goroutine at a time: voxels [lo,hi) of all lesions' voxels,
+// which belong to one lesion.
 type blobUnit struct{ lesion, lo, hi int }
 
 func (m *blobImage) units() []blobUnit {
 	const voxels = 1 << 12
 	var units []blobUnit
 	for lesion := range len(m.first) - 1 {
-		lo, n := m.first[lesion], 0
-		for r := lo; r < m.first[lesion+1]; r++ {
-			if n += m.runs[r].End - m.runs[r].Start; n >= voxels || r+1 == m.first[lesion+1] {
-				units = append(units, blobUnit{lesion, lo, r + 1})
-				lo, n = r+1, 0
-			}
+		end := m.voxel[m.first[lesion+1]]
+		for lo := m.voxel[m.first[lesion]]; lo < end; lo += voxels {
+			units = append(units, blobUnit{lesion, lo, min(lo+voxels, end)})
 		}
 	}
 	return units
 }
 
-// eachVoxel calls f for the voxels of some runs, with their logits and weights.
-func (m *blobImage) eachVoxel(u blobUnit, f func(at int, x, w float64)) {
-	logits, weights := m.batch.Logits.Data(), any(nil)
-	if m.batch.VoxelWeight != nil {
-		weights = m.batch.VoxelWeight.Data()
-	}
-	var x, w [1]float64
-	w[0] = 1
-	for _, r := range m.runs[u.lo:u.hi] {
-		for at := r.Start; at < r.End; at++ {
-			cpu.ReadFloats(logits, at, x[:])
-			if weights != nil {
-				cpu.ReadFloats(weights, at, w[:])
-			}
-			f(at, x[0], w[0])
+// eachRun calls f, concurrently, for every run of the lesions and the place of its first
+// voxel among all lesions' voxels.
+func (m *blobImage) eachRun(f func(r components.Run, first int)) {
+	const part = 1 << 8
+	parallel.Each((len(m.runs)+part-1)/part, func(i int) {
+		for k := i * part; k < min((i+1)*part, len(m.runs)); k++ {
+			f(m.runs[k], m.voxel[k])
 		}
+	})
+}
+
+// gather makes a batch of the lesions' voxels, lesion by lesion.
+func (m *blobImage) gather() {
+	n := m.voxel[len(m.runs)]
+	shape := tensor.WithShape(1, 1, n)
+	copied := func(t *tensor.Dense) *tensor.Dense {
+		to := tensor.New(shape, tensor.Of(t.Dtype()))
+		switch from := t.Data().(type) {
+		case []float32:
+			dst := to.Data().([]float32)
+			m.eachRun(func(r components.Run, first int) { copy(dst[first:], from[r.Start:r.End]) })
+		case []float64:
+			dst := to.Data().([]float64)
+			m.eachRun(func(r components.Run, first int) { copy(dst[first:], from[r.Start:r.End]) })
+		}
+		return to
+	}
+	m.lesions = plan.Batch{N: 1, C: 1, V: n, Space: [3]int{1, 1, n}, Logits: copied(m.batch.Logits),
+		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, n), tensor.Of(tensor.Uint8)), Argument: "target"}}
+	if w := m.batch.VoxelWeight; w != nil {
+		m.lesions.VoxelWeight = copied(w)
+	}
+	for _, row := range []*[]float64{&m.p, &m.q, &m.weight, &m.element, &m.derivative} {
+		*row = make([]float64, n)
 	}
 }
 
-// lesionSums returns the sums of each lesion, in which the target is 1.
-func (m *blobImage) lesionSums(t *blobTerm) []blobPart {
+// lesionSums returns the sums of each lesion, in which the target is 1, and keeps for
+// lesionGradients what they are sums of.
+func (b *blobSum) lesionSums(m *blobImage, t *blobTerm) ([]blobPart, error) {
+	lesions := make([]blobPart, len(m.first)-1)
+	if len(lesions) == 0 {
+		return nil, nil
+	}
+	_, err := b.kernels.Visit(&cpu.Visit{Batch: &m.lesions, Activation: plan.Sigmoid, Logs: t.pointwise != nil, Scratch: 1,
+		Do: func(tile *cpu.Tile, _ []float64) error {
+			copy(m.p[tile.Lo:], tile.P[0])
+			copy(m.q[tile.Lo:], tile.Q[0])
+			copy(m.weight[tile.Lo:], tile.Weight)
+			if a := t.pointwise; a != nil {
+				pointwiseInside(a, tile, m.element[tile.Lo:tile.Hi], m.derivative[tile.Lo:tile.Hi])
+			}
+			return nil
+		}})
+	if err != nil {
+		return nil, public(err)
+	}
 	units := m.units()
 	parts := make([]blobPart, len(units))
 	parallel.Each(len(units), func(i int) {
 		s := &parts[i]
-		m.eachVoxel(units[i], func(_ int, x, w float64) {
+		for k := units[i].lo; k < units[i].hi; k++ {
+			w, p := m.weight[k], m.p[k]
 			s.weight += w
 			s.voxels++
 			if w == 0 {
-				return
+				continue
 			}
-			p, _, logP, logQ := cpu.Logistic(x)
-			if a := t.pointwise; a != nil {
-				s.pointwise -= float64(w * a.Pos[0] * a.CE[0] * logP * cpu.Exp(float64(a.Gamma[0]*logQ)))
-			}
+			s.pointwise += float64(w * m.element[k])
 			s.i += float64(w * p)
 			s.g += w
 			if t.overlap != nil && t.overlap.Squared {
 				p *= p
 			}
 			s.p += float64(w * p)
-		})
+		}
 	})
-	lesions := make([]blobPart, len(m.first)-1)
 	for i, u := range units {
 		lesions[u.lesion].add(parts[i])
 	}
-	return lesions
+	return lesions, nil
 }
 
-// lesionGradients stores the gradient at the voxels of the lesions.
+// pointwiseInside stores the pointwise elements of a tile in which the target is 1, and their
+// derivatives with respect to the logits.
+func pointwiseInside(a *plan.Pointwise, tile *cpu.Tile, element, derivative []float64) {
+	gamma, factor := a.Gamma[0], a.Pos[0]*a.CE[0]
+	p, q, logP, power := tile.P[0], tile.Q[0], tile.Log[0], tile.Scratch[0]
+	for i, l := range tile.LogQ[0] {
+		power[i] = float64(gamma * l)
+	}
+	if gamma != 0 {
+		tile.Exp(power)
+	} else {
+		for i := range power {
+			power[i] = 1
+		}
+	}
+	for i := range element {
+		f := factor * power[i]
+		element[i] = -float64(f * logP[i])
+		derivative[i] = f * (float64(float64(gamma*p[i])*logP[i]) - q[i])
+	}
+}
+
+// lesionGradients stores the gradient at the voxels of the lesions, after lesionSums.
 func (m *blobImage) lesionGradients(t *blobTerm, slopes []blobSlope, grad any) {
+	if len(slopes) == 0 {
+		return
+	}
 	units := m.units()
 	parallel.Each(len(units), func(i int) {
-		slope := slopes[units[i].lesion]
-		m.eachVoxel(units[i], func(at int, x, w float64) {
-			if w == 0 {
-				return // stored as 0 already
-			}
-			p, q, logP, logQ := cpu.Logistic(x)
+		u := units[i]
+		slope := slopes[u.lesion]
+		for k := u.lo; k < u.hi; k++ {
 			g := 0.0
-			if a := t.pointwise; a != nil {
-				gamma := a.Gamma[0]
-				g = slope.pointwise * a.Pos[0] * a.CE[0] * cpu.Exp(float64(gamma*logQ)) * (float64(gamma*p*logP) - q)
+			if t.pointwise != nil {
+				g = float64(slope.pointwise * m.derivative[k])
 			}
 			if o := t.overlap; o != nil {
 				d := slope.t + slope.p
 				if o.Squared {
-					d = slope.t + float64(2*slope.p*p)
+					d = slope.t + float64(2*slope.p*m.p[k])
 				}
-				g += float64(d * p * q)
+				g += float64(d * m.p[k] * m.q[k])
 			}
-			cpu.StoreFloats(grad, at, []float64{w * g})
-		})
+			m.element[k] = 0 // of a voxel without weight, whatever its logit
+			if w := m.weight[k]; w != 0 {
+				m.element[k] = w * g
+			}
+		}
+	})
+	m.eachRun(func(r components.Run, first int) {
+		cpu.StoreFloats(grad, r.Start, m.element[first:first+r.End-r.Start])
 	})
 }

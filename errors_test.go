@@ -57,7 +57,7 @@ func TestRefusals(t *testing.T) {
 		"nil target":             {logits: logits, target: nil, argument: "target", got: "nil", want: "a tensor"},
 		"integer logits":         {logits: tensor.New(tensor.Of(tensor.Int), tensor.WithShape(shape...)), target: target, argument: "type of logits", got: "int", want: "float32"},
 		"three axes":             {logits: f32(3, 4, 5), target: target, argument: "shape of logits", got: "(3, 4, 5)", want: "N×C×H×W"},
-		"target of other space":  {logits: logits, target: losstest.RandomLabels([]int{2, 3, 4, 6}, 3, 1), argument: "shape of target", got: "(2, 4, 6)", want: "[2 4 5]"},
+		"target of other space":  {logits: logits, target: losstest.RandomLabels([]int{2, 3, 4, 6}, 3, 1), argument: "shape of target", got: "(2, 4, 6)", want: "(2, 4, 5)"},
 		"target of other batch":  {logits: logits, target: losstest.RandomLabels([]int{1, 3, 4, 5}, 3, 1), argument: "shape of target", got: "(1, 4, 5)"},
 		"complex target":         {logits: logits, target: tensor.New(tensor.Of(tensor.Complex64), tensor.WithShape(2, 4, 5)), argument: "type of target", got: "complex64"},
 		"ignore index with maps": {loss: focal(func(l *afl.Focal) { l.IgnoreIndex = afl.Ignore(255) }), logits: logits, target: losstest.Floats(tensor.Float32, shape, func(int) float64 { return 1 }), argument: "IgnoreIndex", got: "255"},

@@ -94,7 +94,7 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 		return l.evalBinary(c, first, weight)
 	}
 	const valid, entropy, overlap = 0, 1, 2 // sums: voxels, the second part, and three of each class
-	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Scratch: 1, Sums: 2 + classes*errorSums}
+	v := cpu.Visit{Activation: activation, Logs: true, Targets: true, Scratch: 1, Sums: 2 + classes*errorSums}
 	// entropies returns (−ln p)^GammaCE of the class of each voxel, and 0 for an ignored one.
 	entropies := func(t *cpu.Tile) []float64 {
 		power := t.Scratch[0]

@@ -77,8 +77,8 @@ func product(s []int) int {
 	return p
 }
 
-func (in *input) perVoxelShape() []int {
-	return append([]int{in.batch.N}, in.spatial...)
+func (in *input) perVoxelShape() tensor.Shape {
+	return append(tensor.Shape{in.batch.N}, in.spatial...)
 }
 
 // isPerVoxel reports whether a shape is N×space or N×1×space.
@@ -214,7 +214,7 @@ func (in *input) checkUpstream(upstream *tensor.Dense, dt tensor.Dtype, shape []
 		return err
 	}
 	if !slices.Equal(upstream.Shape(), shape) {
-		return refuse("shape of upstream", upstream.Shape(), "that of the un-reduced loss, %v", shape)
+		return refuse("shape of upstream", upstream.Shape(), "that of the un-reduced loss, %v", tensor.Shape(shape))
 	}
 	return nil
 }

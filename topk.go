@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"gorgonia.org/tensor"
@@ -121,10 +122,8 @@ func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy) (value *tenso
 		return nil, false, err
 	}
 	taken := m.selectLargest(score, selected, valid)
-	for _, at := range taken {
-		if math.IsInf(float64(score.of(int(at))), 1) {
-			return nil, true, nil
-		}
+	if score.infinite.Load() {
+		return nil, true, nil
 	}
 	v, err := m.crossEntropy(s, taken, 1/float64(count))
 	return plan.FromNumber(v), false, err
@@ -157,6 +156,7 @@ type topkScore[T float32 | float64] struct {
 	elements []T
 	logits   []T // in place of elements
 	kernels  cpu.Backend
+	infinite atomic.Bool // whether a candidate's is +∞
 }
 
 func newTopkScore[T float32 | float64](s *topkSum, m *topkScratch[T]) (*topkScore[T], error) {
@@ -194,31 +194,55 @@ func (s *topkScore[T]) of(at int) T {
 // many.
 func (s *topkScore[T]) candidates(lo, hi int, bound T, dst []selection.Item[T]) (n int) {
 	if s.elements != nil {
-		class := s.class[lo:hi]
-		for i, e := range s.elements[lo:hi] {
-			dst[n] = selection.Item[T]{Value: e, At: uint32(lo + i)} // in any case, which takes no branch at random
-			if class[i] != kernel.NoClass && !(e < bound) {
-				n++
-			}
-		}
-		return n
+		n = candidatesByElement(s.elements[lo:hi], s.class[lo:hi], lo, bound, dst)
 	}
 	var words [64]uint64
-	for lo < hi {
+	for lo < hi && s.elements == nil {
 		sample, i := lo/s.voxels, lo%s.voxels
 		width := min(hi-lo, s.voxels-i, 64*len(words))
 		x := any(s.logits).([]float32)[2*sample*s.voxels:]
-		s.kernels.PackMargins(words[:], x[i:][:width], x[s.voxels+i:][:width], s.class[lo:][:width], -float32(bound))
+		x0, x1, class := x[i:][:width], x[s.voxels+i:][:width], s.class[lo:][:width]
+		s.kernels.PackMargins(words[:], x0, x1, class, -float32(bound))
 		for w, word := range words[:(width+63)/64] {
 			for ; word != 0; word &= word - 1 {
-				at := lo + 64*w + bits.TrailingZeros64(word)
-				dst[n] = selection.Item[T]{Value: s.of(at), At: uint32(at)}
+				at := 64*w + bits.TrailingZeros64(word)
+				d := x1[at] - x0[at]
+				if class[at] == 1 {
+					d = -d
+				}
+				dst[n] = selection.Item[T]{Value: T(d), At: uint32(lo + at)}
 				n++
 			}
 		}
 		lo += width
 	}
+	for i := range dst[:n] {
+		if dst[i].Value > largest[T]() {
+			s.infinite.Store(true)
+			break
+		}
+	}
 	return n
+}
+
+func candidatesByElement[T float32 | float64](elements []T, class []uint8, first int, bound T, dst []selection.Item[T]) (n int) {
+	class = class[:len(elements)]
+	for i, e := range elements {
+		dst[n] = selection.Item[T]{Value: e, At: uint32(first + i)} // in any case, which takes no branch at random
+		if class[i] != kernel.NoClass && !(e < bound) {
+			n++
+		}
+	}
+	return n
+}
+
+// largest returns the largest finite number.
+func largest[T float32 | float64]() T {
+	if unsafe.Sizeof(T(0)) == 4 {
+		return math.MaxFloat32
+	}
+	most := math.MaxFloat64
+	return T(most)
 }
 
 // bound returns a number that most likely a share of the voxels reach, and not many more.
@@ -245,6 +269,7 @@ type topkScratch[T float32 | float64] struct {
 	elements     []T
 	selector     selection.Selector[T]
 	logits, grad []T // of the selected voxels
+	rows         []int
 	selected     []uint8
 	weight32     []float32
 	weight64     []float64
@@ -299,19 +324,22 @@ func (m *topkScratch[T]) crossEntropy(s *topkSum, taken []uint32, scale float64)
 	eachTaken := func(f func(lo int, taken []uint32)) {
 		parallel.Each((n+part-1)/part, func(i int) { f(i*part, taken[i*part:min((i+1)*part, n)]) })
 	}
-	// row returns where channel 0 of a voxel is.
-	row := func(at uint32) int {
-		sample := int(at) / voxels
-		return int(at) + sample*(c-1)*voxels
-	}
+	// rows stores where channel 0 of each voxel is.
+	m.rows = grown(m.rows, n)
 	eachTaken(func(lo int, taken []uint32) {
+		before, end := 0, 0 // of the logits of a sample, behind its voxels
 		for i, at := range taken {
+			if int(at) >= end { // seldom, as voxels ascend
+				sample := int(at) / voxels
+				before, end = sample*(c-1)*voxels, (sample+1)*voxels
+			}
+			m.rows[lo+i] = int(at) + before
 			m.selected[lo+i] = m.class[at]
 		}
 		for ch := range c {
-			dst := m.logits[ch*n+lo:][:len(taken)]
-			for i, at := range taken {
-				dst[i] = x[row(at)+ch*voxels]
+			dst, x := m.logits[ch*n+lo:][:len(taken)], x[ch*voxels:]
+			for i, row := range m.rows[lo:][:len(taken)] {
+				dst[i] = x[row]
 			}
 		}
 	})
@@ -337,8 +365,9 @@ func (m *topkScratch[T]) crossEntropy(s *topkSum, taken []uint32, scale float64)
 	g := s.grad.Data().([]T)
 	eachTaken(func(lo int, taken []uint32) {
 		for ch := range c {
-			for i, d := range m.grad[ch*n+lo:][:len(taken)] {
-				g[row(taken[i])+ch*voxels] = d
+			d, g := m.grad[ch*n+lo:][:len(taken)], g[ch*voxels:]
+			for i, row := range m.rows[lo:][:len(taken)] {
+				g[row] = d[i]
 			}
 		}
 	})

@@ -102,13 +102,14 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	if pair || activation == plan.Softmax {
 		return l.evalBinary(c, weight, gamma, exponent)
 	}
+	// Two sigmoids, whose probabilities do not add up to 1.
 	const valid, focal, overlap = 0, 1, 2 // sums: voxels, F, and three of each class
-	v := cpu.Visit{Activation: activation, Pair: pair, Logs: true, Targets: true, Scratch: 1, Sums: 2 + 2*errorSums}
+	v := cpu.Visit{Activation: activation, Logs: true, Targets: true, Scratch: 1, Sums: 2 + 2*errorSums}
 	// suppress returns q^gamma of the class of each voxel.
 	suppress := func(t *cpu.Tile) []float64 {
-		power, log := t.Scratch[0], [2][]float64{t.LogComplement(0), t.LogComplement(1)}
+		power := t.Scratch[0]
 		for i, y := range t.Class {
-			power[i] = float64(gamma[y&1] * log[y&1][i])
+			power[i] = float64(gamma[y&1] * t.LogQ[y&1][i])
 		}
 		t.Exp(power)
 		return power

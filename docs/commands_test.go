@@ -35,7 +35,7 @@ var executed = map[string]string{
 		"-label runs/brats/phantom/ValidLabel/phantom_025_gt.nii.gz -out runs/mask.nii.gz": "",
 	"go run ./examples/brats -epochs 2 -patch 48,48,32 -foreground 0.33 -batch 2 -model_dir runs/patches": small + " -phantom_train 4 -patch 32,16,16",
 	"go run ./examples/export -weights runs/brats/unet/afl/best.safetensors -out unet.onnx":               "",
-	"go doc github.com/x/afl.AdaptiveFocal": "",
+	"go doc github.com/x/afl.AdaptiveFocal":                                                               "",
 }
 
 // notExecuted are patterns of the other commands, each with the reason. Their flags, packages
@@ -46,6 +46,8 @@ var notExecuted = []struct{ pattern, reason string }{
 	{`^go (get|install) `, "the tests of internal/tools install from a module proxy"},
 	{`^go generate |run \./architecture$`, "it writes to the repository; check.sh compares what is generated"},
 	{`\b(DATA|DIR|FOLDER|FILE|REPORT|RUN)\b|\.pth\b|10000_1000000|runs/(picai|mine|prostate)/`, "it reads files of the reader's"},
+	{` -backend cuda\b`, "it needs a GPU"},
+	{`^pip install `, "it installs NVIDIA's libraries"},
 	{` -tags onednn `, "it needs oneDNN; check.sh trains with it where it is there"},
 	{`\./bench\b`, "it takes minutes, and compares with PyTorch or measures a GPU"},
 	{`^mpirun `, "it needs MPI"},

@@ -53,11 +53,27 @@ func Find(mask []uint8, shape [3]int, neighborhood Neighborhood) (runs []Run, co
 
 	// The runs of row r are first[r] to first[r+1], exclusive.
 	first := make([]int, slices*rows+1)
-	for r := range slices * rows {
-		first[r] = len(runs)
-		runs = appendRuns(runs, mask[r*columns:(r+1)*columns], r*columns)
+	row := 0 // the first one that is not known yet
+	for at := 0; ; {
+		// Over the rows, of which most are empty.
+		step := bytes.IndexByte(mask[at:], 1)
+		if step < 0 {
+			break
+		}
+		start := at + step
+		of := start / columns
+		for ; row <= of; row++ {
+			first[row] = len(runs)
+		}
+		end := start + 1
+		for rowEnd := (of + 1) * columns; end < rowEnd && mask[end] == 1; end++ {
+		}
+		runs = append(runs, Run{Start: start, End: end})
+		at = end
 	}
-	first[slices*rows] = len(runs)
+	for ; row < len(first); row++ {
+		first[row] = len(runs)
+	}
 
 	f := newForest(len(runs))
 	for r := range slices * rows {
@@ -111,22 +127,6 @@ func (o offset) axes() int {
 		n++
 	}
 	return n
-}
-
-func appendRuns(runs []Run, row []uint8, at int) []Run {
-	for x := 0; ; {
-		step := bytes.IndexByte(row[x:], 1)
-		if step < 0 {
-			return runs
-		}
-		start := x + step
-		end := start + 1
-		for end < len(row) && row[end] == 1 {
-			end++
-		}
-		runs = append(runs, Run{Start: at + start, End: at + end})
-		x = end
-	}
 }
 
 // forest is a union-find forest over runs. The root of a tree is its smallest

@@ -306,7 +306,7 @@ func parabolasBy[T real](table *[kernel.ParabolaBlocks]parabolasRoutine[T]) func
 		at := 0
 		for i := kernel.ParabolaBlocks - 1; i >= 0; i-- {
 			block := ParabolaBlock[T]() << i
-			lines := (len(dst) - at) / block * block
+			lines := (len(dst) - at) &^ (block - 1) // a power of two
 			if lines == 0 {
 				continue
 			}

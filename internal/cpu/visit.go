@@ -16,12 +16,8 @@ import (
 type Visit struct {
 	Batch      *plan.Batch
 	Activation plan.Activation
-	// Pair makes two classes of a single channel, by a softmax over (0, x).
-	Pair bool
 	// Logs asks for the logarithms of the probabilities, and Targets for [Tile.Target].
 	Logs, Targets bool
-	// NoLogits leaves the logits alone: the tiles have no P and Q.
-	NoLogits bool
 	// Scratch is how many rows of scratch memory Do wants.
 	Scratch int
 	// Sums is how many numbers Do sums for each sample.
@@ -62,7 +58,6 @@ type Tile struct {
 	// Scratch holds rows of scratch memory.
 	Scratch [][]float64
 
-	sigmoid  bool
 	memory   []float64
 	rows     [][]float64
 	index    [tileVoxels]int32
@@ -70,16 +65,6 @@ type Tile struct {
 	logistic []float64        // their results, rows of kernel.Tile numbers
 	power    []float64        // scratch memory of Power
 	kernels  *rowKernels[float64]
-}
-
-// LogComplement returns the logarithms of the complement of a channel's probability. The
-// visit has to ask for logarithms, and the activation is the sigmoid or a softmax over two
-// channels.
-func (t *Tile) LogComplement(c int) []float64 {
-	if t.sigmoid {
-		return t.LogQ[c]
-	}
-	return t.Log[1-c]
 }
 
 // Exp replaces the numbers of a row of Scratch, none of them above 0, by their exponentials.
@@ -187,11 +172,8 @@ func (k Backend) Visit(v *Visit) ([]float64, error) {
 
 // load reads a tile and makes its probabilities.
 func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi int) error {
-	t.Sample, t.Lo, t.Hi, t.sigmoid = n, lo, hi, v.Activation == plan.Sigmoid
+	t.Sample, t.Lo, t.Hi = n, lo, hi
 	width, c := hi-lo, b.C
-	if v.Pair {
-		c = 2
-	}
 	t.reserve(9*c + 2 + v.Scratch) // all that is taken below
 	t.kernels, t.Scratch = kernels, t.take(v.Scratch, width)
 	t.Weight = t.take(1, width)[0]
@@ -247,15 +229,8 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 			}
 		}
 	}
-	if v.NoLogits {
-		return nil
-	}
 	t.P, t.Q = t.take(c, width), t.take(c, width)
-	x := t.P
-	if v.Pair {
-		x = t.P[1:]
-	}
-	for ch, row := range x {
+	for ch, row := range t.P {
 		if err := widenAny(b.logits, (n*b.C+ch)*b.V+lo, row); err != nil {
 			return err
 		}
@@ -288,9 +263,6 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 			t.probabilities(p, p, q)
 		}
 	default:
-		if v.Pair {
-			clear(t.P[0])
-		}
 		if c == 2 {
 			v.softmaxPair(t)
 		} else {
@@ -462,12 +434,8 @@ func (v *Visit) store(t *Tile, b *batch) {
 			}
 		}
 	}
-	rows := t.Pull
-	if v.Pair {
-		rows = rows[1:]
-	}
 	data := v.Grad.Data()
-	for c, row := range rows {
+	for c, row := range t.Pull {
 		if v.GradScale != 0 && v.GradScale != 1 {
 			for i := range row {
 				row[i] *= v.GradScale

@@ -37,19 +37,10 @@ func TestVisit(t *testing.T) {
 	for _, c := range []struct {
 		activation plan.Activation
 		channels   int
-		pair       bool
-	}{{plan.Sigmoid, 1, false}, {plan.Sigmoid, 3, false}, {plan.Softmax, 2, false}, {plan.Softmax, 1, true}, {plan.Softmax, 4, false}, {plan.None, 2, false}} {
+	}{{plan.Sigmoid, 1}, {plan.Sigmoid, 3}, {plan.Softmax, 2}, {plan.Softmax, 4}, {plan.None, 2}} {
 		b := visitBatch(c.channels)
 		x, y := b.Logits.Data().([]float64), b.Target.Tensor.Data().([]uint8)
-		logit := func(n, ch, i int) float64 {
-			if c.pair {
-				if ch == 0 {
-					return 0
-				}
-				ch = 0
-			}
-			return x[(n*b.C+ch)*b.V+i]
-		}
+		logit := func(n, ch, i int) float64 { return x[(n*b.C+ch)*b.V+i] }
 		near := func(want, got float64) {
 			if math.Abs(want) > 1e-290 { // smaller ones have fewer digits
 				assert.InEpsilon(t, want, got, 1e-14)
@@ -60,7 +51,7 @@ func TestVisit(t *testing.T) {
 			k, err := New(tier)
 			require.NoError(t, err)
 			grad := tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(b.Logits.Shape()...))
-			v := Visit{Batch: b, Activation: c.activation, Pair: c.pair, Logs: c.activation != plan.None, Targets: true, Sums: 2, Grad: grad}
+			v := Visit{Batch: b, Activation: c.activation, Logs: c.activation != plan.None, Targets: true, Sums: 2, Grad: grad}
 			v.Do = func(tile *Tile, sums []float64) error {
 				for ch := range tile.P {
 					for i, w := range tile.Weight {
@@ -75,7 +66,7 @@ func TestVisit(t *testing.T) {
 						case plan.Sigmoid:
 							p, q = 1/(1+math.Exp(-own)), 1/(1+math.Exp(own))
 							near(-math.Log1p(math.Exp(-own)), tile.Log[ch][i])
-							near(-math.Log1p(math.Exp(own)), tile.LogComplement(ch)[i])
+							near(-math.Log1p(math.Exp(own)), tile.LogQ[ch][i])
 						case plan.Softmax:
 							others := 0.0
 							for o := range tile.P {
@@ -128,7 +119,7 @@ func TestPower(t *testing.T) {
 			k, err := New(tier)
 			require.NoError(t, err)
 			b := visitBatch(1)
-			v := Visit{Batch: b, NoLogits: true, Scratch: 1, Do: func(tile *Tile, _ []float64) error {
+			v := Visit{Batch: b, Scratch: 1, Do: func(tile *Tile, _ []float64) error {
 				row := tile.Scratch[0]
 				for i := range row {
 					row[i] = xs[i%len(xs)]

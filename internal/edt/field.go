@@ -99,6 +99,7 @@ type field[T float32 | float64] struct {
 	mask            *Mask
 	unit            float64
 	squares         [3][]T // by axis and number of steps
+	patterns        func() *rowPatterns[T]
 	outside, inside side[T]
 }
 
@@ -129,6 +130,7 @@ func newField[T float32 | float64](m *Mask, spacing [3]float64, unit float64) *f
 			}
 		}
 	}
+	f.patterns = sync.OnceValue(func() *rowPatterns[T] { return newRowPatterns(f.squares[2]) })
 	f.outside = side[T]{hi: [2]int{m.shape[0], m.shape[1]}}
 	// The nearest voxel outside is never beyond those around the mask's box.
 	lo, hi := Box(m, m)
@@ -149,7 +151,7 @@ func slack[T float32 | float64]() int { return cpu.ParabolaBlock[T]() }
 // whole returns the number of lines of the blocks that hold so many.
 func whole[T float32 | float64](lines int) int {
 	block := cpu.ParabolaBlock[T]()
-	return (lines + block - 1) / block * block
+	return (lines + block - 1) &^ (block - 1) // a power of two
 }
 
 // runField computes a field with the memory of a pool.
@@ -182,7 +184,7 @@ func (f *field[T]) within(s *side[T], memory *[]T) {
 	parallel.Do(len(s.filled), func() func(int) {
 		var l lister[T]
 		heights := make([]T, s.pitch)
-		r := newRowSweep(f.squares[2])
+		r := newRowSweep(f)
 		p := cpu.NewParabolas[T]()
 		p.Heights, p.Pitch = heights, columns
 		at := make([]int, 0, rows) // the rows with sites
@@ -221,17 +223,82 @@ func (f *field[T]) isIn(flip uint64, z, y int) bool {
 	return true
 }
 
+// rowPatterns are the squared distances of four voxels of a row by the bits of them and of four
+// more on either side, the first of which is the lowest.
+type rowPatterns[T float32 | float64] struct {
+	squares [1 << (3 * patternVoxels)][patternVoxels]T
+	unknown [1 << (3 * patternVoxels)]bool // a site of one of the voxels may be farther than that
+}
+
+const patternVoxels = 4
+
+func newRowPatterns[T float32 | float64](squares []T) *rowPatterns[T] {
+	p := new(rowPatterns[T])
+	for bits := range p.squares {
+		for i := range patternVoxels {
+			at, d := uint(patternVoxels+i), 0
+			for d <= patternVoxels && (bits>>(at-uint(d))|bits>>(at+uint(d)))&1 == 0 {
+				d++
+			}
+			switch {
+			case d > patternVoxels:
+				p.unknown[bits] = true
+			case d < len(squares): // else there are not so many voxels
+				p.squares[bits][i] = squares[d]
+			}
+		}
+	}
+	return p
+}
+
+// sweep stores the squared distances of a row, to whole patterns, and reports whether all are
+// known.
+func (p *rowPatterns[T]) sweep(dst []T, row []uint64, flip uint64, columns int) bool {
+	before := uint64(0) // the word before, whose last voxels are around the first ones
+	for w := 0; 64*w < columns; w++ {
+		word, after := row[w]^flip, uint64(0)
+		left := columns - 64*w
+		if left < 64 {
+			word &= 1<<left - 1
+		} else if left > 64 {
+			after = row[w+1] ^ flip
+			if left < 128 {
+				after &= 1<<(left-64) - 1
+			}
+		}
+		around := word<<patternVoxels | before>>(64-patternVoxels)
+		for x := 0; x < min(left, 64); x += patternVoxels {
+			bits := around
+			if x > 0 {
+				bits = word >> (x - patternVoxels)
+				if x+2*patternVoxels > 64 {
+					bits |= after << (64 + patternVoxels - x)
+				}
+			}
+			bits &= 1<<(3*patternVoxels) - 1
+			if p.unknown[bits] {
+				return false
+			}
+			*(*[patternVoxels]T)(dst[64*w+x:]) = p.squares[bits]
+		}
+		before = word
+	}
+	return true
+}
+
 // rowSweep is the sweep along the rows.
 type rowSweep[T float32 | float64] struct {
-	squares []T        // by number of steps
+	squares []T // by number of steps
+	pattern func() *rowPatterns[T]
 	bits    *[256][8]T // by eight voxels: 0 where there is a site, else +Inf
 	padded  []T        // heights of a row between as many of +Inf
 	lines   *cpu.Parabolas[T]
 }
 
-func newRowSweep[T float32 | float64](squares []T) *rowSweep[T] {
+func newRowSweep[T float32 | float64](f *field[T]) *rowSweep[T] {
+	squares := f.squares[2]
 	columns := len(squares)
-	r := &rowSweep[T]{squares: squares, bits: new([256][8]T), padded: make([]T, 3*columns+slack[T]()), lines: cpu.NewParabolas[T]()}
+	r := &rowSweep[T]{squares: squares, pattern: f.patterns, bits: new([256][8]T), padded: make([]T, 3*columns+slack[T]()), lines: cpu.NewParabolas[T]()}
 	for i := range r.bits {
 		for j := range r.bits[i] {
 			if i>>j&1 == 0 {
@@ -259,6 +326,9 @@ func (r *rowSweep[T]) sweep(dst []T, row []uint64, flip uint64) {
 	}
 	if changes < columns/16 {
 		fillGaps(dst[:columns], row, flip, r.squares)
+		return
+	}
+	if r.pattern().sweep(dst, row, flip, columns) {
 		return
 	}
 	for x := 0; x < columns; x += 8 {

@@ -13,6 +13,7 @@ import (
 // value is ready for use.
 type Selector[T float32 | float64] struct {
 	items  []Item[T]
+	keys   []uint64
 	taken  []uint32
 	parts  []part
 	counts [][buckets]int32
@@ -27,6 +28,7 @@ type Item[T float32 | float64] struct {
 // part is what is known of a part.
 type part struct {
 	items    int
+	keys     int    // items whose key shares its leading bits with that of the least one taken
 	all, any uint64 // the bits that are set in all and in any of the keys
 	above    int    // items that are above the least one taken
 	equal    int    // and that are equal to it
@@ -46,10 +48,10 @@ const (
 // fill is called concurrently, once for each part. It stores at most size items in dst and
 // returns how many.
 //
-// Items are counted by the leading ones of the bits of their keys that differ, then those
-// that share these with the least one taken by the next bits, and so on.
+// Items are counted by the leading ones of the bits of their keys that differ. The keys that
+// share these with that of the least item taken are counted by the next bits, and so on.
 func (s *Selector[T]) Largest(m, parts, size int, fill func(part int, dst []Item[T]) int) []uint32 {
-	s.items = grown(s.items, parts*size)
+	s.items, s.keys = grown(s.items, parts*size), grown(s.keys, parts*size)
 	s.parts, s.counts = grown(s.parts, parts), grown(s.counts, parts)
 	items := func(i int) []Item[T] { return s.items[i*size:][:s.parts[i].items] }
 	parallel.Each(parts, func(i int) {
@@ -70,17 +72,32 @@ func (s *Selector[T]) Largest(m, parts, size int, fill func(part int, dst []Item
 	if total < m {
 		return nil
 	}
-	least, equal := leastKey(m, s.counts, some, all, items)
+	field := leading(bits.Len64(some &^ all))
+	parallel.Each(parts, func(i int) { countItems(items(i), &s.counts[i], field) })
+	b, equal := bucketOf(m, s.counts)
 	parallel.Each(parts, func(i int) {
 		p := &s.parts[i]
-		p.above, p.equal = compare(items(i), least)
+		for _, n := range s.counts[i][b+1:] {
+			p.above += int(n)
+		}
+		p.keys = collect(items(i), s.keys[i*size:(i+1)*size], field, b)
 	})
+	keys := func(i int) []uint64 { return s.keys[i*size:][:s.parts[i].keys] }
+	least := some>>field.end()<<field.end() | uint64(b)<<field.shift
+	least, equal = leastKey(equal, s.counts, least, field.shift, keys)
 	s.taken = grown(s.taken, m)
-	at := 0
+	at, left := 0, equal
 	for i := range s.parts {
 		p := &s.parts[i]
-		p.equal = min(p.equal, equal)
-		equal -= p.equal
+		for _, k := range keys(i) {
+			if k > least {
+				p.above++
+			}
+			if k == least && p.equal < left {
+				p.equal++
+			}
+		}
+		left -= p.equal
 		p.from, at = at, at+p.above+p.equal
 	}
 	parallel.Each(parts, func(i int) {
@@ -90,55 +107,74 @@ func (s *Selector[T]) Largest(m, parts, size int, fill func(part int, dst []Item
 	return s.taken
 }
 
-// leastKey returns the key of the least of the m largest items, which are given in as many
-// parts as there are counts, and how many that equal it are among them. The bits of the keys
-// are set in some or in all of them.
-func leastKey[T float32 | float64](m int, counts [][buckets]int32, some, all uint64, items func(part int) []Item[T]) (least uint64, equal int) {
-	// Known are the bits from shift on.
-	shift := bits.Len64(some &^ all)
-	least, equal = some>>shift<<shift, m
-	for shift > 0 {
-		next := max(shift-digit, 0)
-		parallel.Each(len(counts), func(i int) { count(items(i), &counts[i], least, shift, next) })
-		b := buckets - 1
-		for ; ; b-- {
-			candidates := 0
-			for i := range counts {
-				candidates += int(counts[i][b])
-			}
-			if equal <= candidates {
-				break
-			}
-			equal -= candidates
-		}
-		least, shift = least|uint64(b)<<next, next
-	}
-	return least, equal
+// bitField is a range of the bits of a key, at most digit of them.
+type bitField struct{ shift, width int }
+
+// leading returns the leading ones of so many bits.
+func leading(n int) bitField {
+	shift := max(n-digit, 0)
+	return bitField{shift, n - shift}
 }
 
-// count stores how many items there are for each value of the bits [next,shift) of the key,
-// of those that share the bits above with least.
-func count[T float32 | float64](items []Item[T], counts *[buckets]int32, least uint64, shift, next int) {
+func (f bitField) end() int { return f.shift + f.width }
+
+func (f bitField) of(key uint64) uint64 {
+	return key >> (f.shift & 63) & (1<<f.width - 1) & (buckets - 1)
+}
+
+// bucketOf returns the bucket of the m-th largest, and how many of that bucket are among the
+// m largest.
+func bucketOf(m int, counts [][buckets]int32) (bucket, rest int) {
+	for bucket = buckets - 1; ; bucket-- {
+		n := 0
+		for i := range counts {
+			n += int(counts[i][bucket])
+		}
+		if m <= n {
+			return bucket, m
+		}
+		m -= n
+	}
+}
+
+// leastKey returns the least of the m largest keys, and how many that equal it are among
+// them. The keys are given in as many parts as there are counts. They share the bits from
+// shift on with least.
+func leastKey(m int, counts [][buckets]int32, least uint64, shift int, keys func(part int) []uint64) (uint64, int) {
+	for shift > 0 {
+		f := leading(shift)
+		for i := range counts {
+			clear(counts[i][:])
+			for _, k := range keys(i) {
+				if shift == 64 || k>>(shift&63) == least>>(shift&63) {
+					counts[i][f.of(k)]++
+				}
+			}
+		}
+		var b int
+		b, m = bucketOf(m, counts)
+		least, shift = least|uint64(b)<<f.shift, f.shift
+	}
+	return least, m
+}
+
+// countItems stores how many items there are for each value of a bit field of the key.
+func countItems[T float32 | float64](items []Item[T], counts *[buckets]int32, f bitField) {
 	clear(counts[:])
 	for i := range items {
-		if k := key(items[i].Value); k>>(shift&63) == least>>(shift&63) || shift == 64 {
-			counts[k>>(next&63)&(1<<(shift-next)-1)&(buckets-1)]++
-		}
+		counts[f.of(key(items[i].Value))]++
 	}
 }
 
-// compare returns how many items have a key above least, and how many have it.
-func compare[T float32 | float64](items []Item[T], least uint64) (above, equal int) {
+// collect stores the keys with a value of a bit field and returns how many there are.
+func collect[T float32 | float64](items []Item[T], keys []uint64, f bitField, value int) (n int) {
 	for i := range items {
-		k := key(items[i].Value)
-		if k > least {
-			above++
-		}
-		if k == least {
-			equal++
+		if k := key(items[i].Value); f.of(k) == uint64(value) {
+			keys[n] = k
+			n++
 		}
 	}
-	return above, equal
+	return n
 }
 
 // take stores the positions of the items that are above least, and of the first that are
@@ -170,14 +206,15 @@ func Bound[T float32 | float64](sample []T, share float64) T {
 	if rank >= len(sample) {
 		return T(math.Inf(-1))
 	}
-	items := make([]Item[T], len(sample))
+	keys := make([]uint64, len(sample))
 	all, some := ^uint64(0), uint64(0)
 	for i, v := range sample {
-		items[i] = Item[T]{v, uint32(i)}
-		all &= key(v)
-		some |= key(v)
+		keys[i] = key(v)
+		all &= keys[i]
+		some |= keys[i]
 	}
-	least, _ := leastKey(rank, make([][buckets]int32, 1), some, all, func(int) []Item[T] { return items })
+	shift := bits.Len64(some &^ all)
+	least, _ := leastKey(rank, make([][buckets]int32, 1), some>>shift<<shift, shift, func(int) []uint64 { return keys })
 	for _, v := range sample {
 		if key(v) == least && v == v {
 			return v

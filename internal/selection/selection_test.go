@@ -103,8 +103,8 @@ func FuzzLargest(f *testing.F) {
 			v := math.Float32frombits(binary.LittleEndian.Uint32(data[i:]))
 			narrow, wide = append(narrow, v), append(wide, float64(v)/3)
 		}
-		requireLargest(t, &s32, narrow, int(m), int(size)+1, "float32")
-		requireLargest(t, &s64, wide, int(m), int(size)+1, "float64")
+		requireLargest(t, &s32, narrow, int(m)+1, int(size)+1, "float32")
+		requireLargest(t, &s64, wide, int(m)+1, int(size)+1, "float64")
 	})
 }
 

@@ -23,6 +23,9 @@ type Options struct {
 	Choices string
 	// Cache is [onednn.Config.Cache].
 	Cache string
+	// Convolutions is the name of a [cuda.Convolutions]; empty means own, the only one that
+	// other backends have.
+	Convolutions string
 }
 
 // Names returns the names of the backends. The name cuda may be followed by the index of a
@@ -101,6 +104,16 @@ func Open(name string, o Options) (nn.Backend, error) {
 	if o.Profile && p.backend != "onednn" {
 		return nil, fmt.Errorf("backend %q does not support profiling", name)
 	}
+	if o.Convolutions == "" {
+		o.Convolutions = cuda.Own.String()
+	}
+	convolutions, err := cuda.ParseConvolutions(o.Convolutions)
+	if err != nil {
+		return nil, err
+	}
+	if convolutions != cuda.Own && p.backend != "cuda" {
+		return nil, fmt.Errorf("backend %q computes convolutions by itself, so that %v convolutions have no effect", name, convolutions)
+	}
 	switch p.backend {
 	case "onednn":
 		return onednn.New(nn.Float32, onednn.Config{Profile: o.Profile, Choices: o.Choices, Cache: o.Cache})
@@ -109,10 +122,17 @@ func Open(name string, o Options) (nn.Backend, error) {
 		if err != nil {
 			return nil, err
 		}
-		return b, cuda.SetPrecision(b, p.precision)
+		if err := cuda.SetPrecision(b, p.precision); err != nil {
+			return nil, err
+		}
+		return b, cuda.SetConvolutions(b, convolutions)
 	}
 	return portable.New(nn.Float32)
 }
+
+// Convolutions returns lines for a report of what computes a backend's convolutions, none if it
+// has no choice; see [cuda.DescribeConvolutions].
+func Convolutions(b nn.Backend) []string { return cuda.DescribeConvolutions(b) }
 
 // DeviceMemory returns the number of bytes of memory of the device in whose memory the arrays
 // of a backend are, or 0 if that is the memory of the machine.

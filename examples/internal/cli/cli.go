@@ -24,10 +24,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/dist"
 	"github.com/x/afl/examples/internal/models"
@@ -234,6 +236,9 @@ func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, toget
 		return err
 	}
 	result, err := together.train(ctx, o, job)
+	if o.conv.value != "own" {
+		progress.Println(strings.Join(backends.Convolutions(job.Backend), "\n"))
+	}
 	if o.profile {
 		progress.Println("\n" + onednn.Table(onednn.Profile(job.Backend), 1))
 	}

@@ -54,6 +54,7 @@ type options struct {
 	pageImages int
 
 	backend backendName
+	conv    convName
 	profile bool
 
 	dist distFlags
@@ -112,6 +113,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
 	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html embeds, together with qualitative.png; 0: no image\nof a patient. Of the phantom it embeds at least 8 cases")
 	o.backend.addTo(f)
+	o.conv.addTo(f)
 	o.dist.addTo(f)
 	f.BoolVar(&o.profile, "profile", false, "print the time of each operation by shape at the end; onednn only")
 	return f, o
@@ -302,6 +304,15 @@ func (b *backendName) Set(s string) error {
 	}
 	*b = backendName(s)
 	return nil
+}
+
+// convName is the value of -conv.
+type convName struct{ choice }
+
+// addTo defines the flag in f.
+func (c *convName) addTo(f *flag.FlagSet) {
+	*c = convName{choice{value: "own", of: []string{"own", "cudnn", "auto"}}}
+	f.Var(c, "conv", "`what` computes the convolutions of -backend cuda: own kernels; cudnn, NVIDIA's library, which has to be installed; or auto, cudnn where it is installed, else own")
 }
 
 // selectionName is the value of -select.

@@ -197,6 +197,8 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-backend cuda:x", `the device is "x", want its index`},
 		{"-backend cuda/fp8", `the precision is "fp8", want one of [float32 tf32 bfloat16]`},
 		{"-backend portable -profile", "-backend portable: "},
+		{"-conv miopen", "want own or cudnn or auto"},
+		{"-backend portable -conv auto", `backend "portable" computes convolutions by itself, so that auto convolutions have no effect`},
 		{"-unknown", "-unknown"},
 		{"-resume", "contains no run"},
 		{"stray", `unexpected argument "stray"`},

@@ -71,7 +71,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			return nil, nil, err
 		}
 	}
-	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile, Choices: together.choices(o.modelDir)})
+	backend, err := backends.Open(string(o.backend), backends.Options{Profile: o.profile, Choices: together.choices(o.modelDir), Convolutions: o.conv.value})
 	if err != nil {
 		return nil, nil, usageErrorf("-backend %s: %v", o.backend, err)
 	}
@@ -226,6 +226,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("The loss boundary is Dice + %g·epoch·Boundary, distances in voxels.", o.boundaryWeight)
 	}
 	fact("Training: %s, %s, backend %s.", o.optimization.fact(o.epochs, o.selection.String()), o.seedRange(), backend.Name())
+	if o.conv.value != "own" {
+		fact("On the GPU, %s.", backends.Convolutions(backend)[0])
+	}
 
 	extraction, err := o.detection.extraction()
 	if err != nil {

@@ -116,7 +116,7 @@ func predict(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := o.checkOutputs(cases, members); err != nil {
 		return err
 	}
-	backend, err := backends.Open(string(o.backend), backends.Options{})
+	backend, err := backends.Open(string(o.backend), backends.Options{Convolutions: o.conv.value})
 	if err != nil {
 		return usageErrorf("-backend %s: %v", o.backend, err)
 	}

@@ -26,6 +26,7 @@ type predictOptions struct {
 
 	windows windowFlags
 	backend backendName
+	conv    convName
 
 	trainedFlags
 }
@@ -50,6 +51,7 @@ func newPredictFlags() (*flag.FlagSet, *predictOptions) {
 	o.windows.addTo(f, "the scan is", "empty: the size of the volumes that the network was trained on")
 
 	o.backend.addTo(f)
+	o.conv.addTo(f)
 	o.trainedFlags.addTo(f)
 	return f, o
 }

@@ -30,7 +30,7 @@ func Combine(rule afl.PredictionRule, passes ...Pass) (*tensor.Dense, error) {
 	values := make([][]float32, len(passes))
 	for i, p := range passes {
 		if p.Dtype() != tensor.Float32 || len(shape) != 5 || shape[0] != 1 || !p.Shape().Eq(shape) {
-			return nil, fmt.Errorf("infer: Combine: pass %d is %v of shape %v, want float32 of the shape 1×K×X×Y×Z of the first, %v", i, p.Dtype(), p.Shape(), shape)
+			return nil, fmt.Errorf("infer: Combine: pass %d is %v of shape %v, want float32 of the shape 1×K×X×Y×Z of the first, %v", i, p.Dtype(), []int(p.Shape()), []int(shape))
 		}
 		values[i] = p.Data().([]float32)
 	}

@@ -78,7 +78,7 @@ func TestCombine(t *testing.T) {
 	_, err := Combine(afl.Argmax)
 	assert.ErrorContains(t, err, "there are no logits")
 	_, err = Combine(afl.Argmax, passes[0], tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(1, 3, 2, 3, 4)))
-	assert.ErrorContains(t, err, "pass 1 is float32 of shape (1, 3, 2, 3, 4)")
+	assert.ErrorContains(t, err, "pass 1 is float32 of shape [1 3 2 3 4]")
 	_, err = Combine(afl.PredictionRule(9), passes...)
 	assert.ErrorContains(t, err, "rule is")
 }

@@ -116,7 +116,7 @@ func (p *Plan) Logits(ctx context.Context, b nn.Backend, net nn.Network, image *
 		return nil, errors.New("infer: the image must be float32 and contiguous")
 	}
 	if s := image.Shape(); len(s) != 5 || s[0] != 1 || [3]int(s[2:]) != p.volume {
-		return nil, fmt.Errorf("infer: the image has shape %v, want 1×C×%d×%d×%d", s, p.volume[0], p.volume[1], p.volume[2])
+		return nil, fmt.Errorf("infer: the image has shape %v, want 1×C×%d×%d×%d", []int(s), p.volume[0], p.volume[1], p.volume[2])
 	}
 	r := &run{plan: p, backend: b, net: net, image: image}
 	done := 0

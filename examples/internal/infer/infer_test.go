@@ -261,7 +261,7 @@ func TestErrors(t *testing.T) {
 	for want, bad := range map[string]*tensor.Dense{
 		"must be float32": tensor.New(tensor.Of(tensor.Float64), tensor.WithShape(1, 2, 8, 8, 8)),
 		"want 1×C×8×8×8":  image(8, 8, 4),
-		"has shape (2, ":  tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, 2, 8, 8, 8)),
+		"has shape [2 2":  tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, 2, 8, 8, 8)),
 	} {
 		_, err := plan.Logits(ctx, b, net, bad, nil)
 		assert.ErrorContains(t, err, want)

@@ -20,11 +20,11 @@ import (
 func Detect(extraction detection.Extraction, id string, logits, label *tensor.Dense, rule afl.PredictionRule) (*outcome.Detection, error) {
 	shape := logits.Shape()
 	if logits.Dtype() != tensor.Float32 || len(shape) != 5 || shape[0] != 1 || shape[1] != 2 {
-		return nil, fmt.Errorf("measure: the logits have type %v and shape %v, want float32 of 1×2×X×Y×Z", logits.Dtype(), shape)
+		return nil, fmt.Errorf("measure: the logits have type %v and shape %v, want float32 of 1×2×X×Y×Z", logits.Dtype(), []int(shape))
 	}
 	labels, ok := label.Data().([]uint8)
 	if !ok || !label.Shape().Eq(tensor.Shape{1, shape[2], shape[3], shape[4]}) {
-		return nil, fmt.Errorf("measure: the label has type %v and shape %v, want uint8 of 1×%d×%d×%d", label.Dtype(), label.Shape(), shape[2], shape[3], shape[4])
+		return nil, fmt.Errorf("measure: the label has type %v and shape %v, want uint8 of 1×%d×%d×%d", label.Dtype(), []int(label.Shape()), shape[2], shape[3], shape[4])
 	}
 	dims := [3]int(shape[2:])
 	probability, err := foregroundProbability(logits.Data().([]float32), rule)

@@ -80,7 +80,7 @@ func softOverlaps(scheme segment.Scheme, loss afl.Dice, logits, label *tensor.De
 	}
 	values, ok := v.Data().([]float64)
 	if !ok || len(values) != len(scheme.Segments) {
-		return nil, fmt.Errorf("measure: the logits of shape %v have no channel for each of %v", logits.Shape(), scheme)
+		return nil, fmt.Errorf("measure: the logits of shape %v have no channel for each of %v", []int(logits.Shape()), scheme)
 	}
 	overlaps := make([]float64, len(values))
 	for i, l := range values {
@@ -124,7 +124,7 @@ func maskOf(scheme segment.Scheme, labels *tensor.Dense, index int) (*tensor.Den
 	n := shape.TotalSize()
 	maps, ok := labels.Data().([]uint8)
 	if !ok || len(maps) != n*len(scheme.Segments) {
-		return nil, fmt.Errorf("measure: the label has type %v and shape %v, want uint8 maps of %d regions", labels.Dtype(), labels.Shape(), len(scheme.Segments))
+		return nil, fmt.Errorf("measure: the label has type %v and shape %v, want uint8 maps of %d regions", labels.Dtype(), []int(labels.Shape()), len(scheme.Segments))
 	}
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(maps[index*n:(index+1)*n:(index+1)*n])), nil
 }

@@ -123,7 +123,7 @@ func inflate(image *tensor.Dense, shape []int, first bool) (*tensor.Dense, error
 	}
 	from := image.Shape()[1]
 	if !image.Shape().Eq(tensor.Shape{out, from, kx, ky}) || from != in && !(first && from == 3) {
-		return nil, fmt.Errorf("have shape %v, want %d×%d×%d×%d", image.Shape(), out, in, kx, ky)
+		return nil, fmt.Errorf("have %v, want shape %v", shapeOf(image), []int{out, in, kx, ky})
 	}
 	values, err := hostValues(image)
 	if err != nil {
@@ -163,5 +163,5 @@ func shapeOf(t *tensor.Dense) string {
 	if t == nil {
 		return "nil"
 	}
-	return fmt.Sprintf("shape %v", t.Shape())
+	return fmt.Sprintf("shape %v", []int(t.Shape()))
 }

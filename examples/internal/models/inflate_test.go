@@ -110,11 +110,11 @@ func TestLoadImageNetErrors(t *testing.T) {
 		`no "layer1.0.conv1.weight"`:          func(m map[string]*tensor.Dense) { delete(m, "layer1.0.conv1.weight") },
 		`contains "layer9.weight"`:            func(m map[string]*tensor.Dense) { m["layer9.weight"] = m["bn1.bias"] },
 		"conv1.weight: have nil":              func(m map[string]*tensor.Dense) { m["conv1.weight"] = nil },
-		"conv1.weight: have shape (4)":        func(m map[string]*tensor.Dense) { m["conv1.weight"] = m["bn1.bias"] },
-		"layer2.0.conv2.weight: have shape (": func(m map[string]*tensor.Dense) { m["layer2.0.conv2.weight"] = m["conv1.weight"] },
-		"bn1.running_var: have shape (8)":     func(m map[string]*tensor.Dense) { m["bn1.running_var"] = m["layer2.0.bn1.bias"] },
+		"conv1.weight: have shape [4]":        func(m map[string]*tensor.Dense) { m["conv1.weight"] = m["bn1.bias"] },
+		"layer2.0.conv2.weight: have shape [": func(m map[string]*tensor.Dense) { m["layer2.0.conv2.weight"] = m["conv1.weight"] },
+		"bn1.running_var: have shape [8]":     func(m map[string]*tensor.Dense) { m["bn1.running_var"] = m["layer2.0.bn1.bias"] },
 		"bn1.weight: have nil":                func(m map[string]*tensor.Dense) { m["bn1.weight"] = nil },
-		"layer1.0.conv1.weight: have shape (4, 3, 1, 1), want 4×4×1×1": func(m map[string]*tensor.Dense) {
+		"layer1.0.conv1.weight: have shape [4 3 1 1], want shape [4 4 1 1]": func(m map[string]*tensor.Dense) {
 			m["layer1.0.conv1.weight"] = tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(4, 3, 1, 1))
 		},
 		"num_batches_tracked": func(m map[string]*tensor.Dense) { m["bn1.num_batches_tracked"] = nil },

@@ -21,7 +21,7 @@ func CheckHost(t *tensor.Dense) error {
 	case t.Dtype() != tensor.Float32 && t.Dtype() != tensor.Float64:
 		return fmt.Errorf("has element type %v, want float32 or float64", t.Dtype())
 	case Elements(t.Shape()) == 0:
-		return fmt.Errorf("has shape %v, want no axis of length 0", t.Shape())
+		return fmt.Errorf("has shape %v, want no axis of length 0", []int(t.Shape()))
 	}
 	return nil
 }

@@ -213,7 +213,7 @@ func loadArray(b Backend, t *tensor.Dense, shape []int) (Array, error) {
 		return nil, fmt.Errorf("tensor is nil, want shape %v", shape)
 	}
 	if !slices.Equal(t.Shape(), shape) {
-		return nil, fmt.Errorf("tensor has shape %v, want %v", t.Shape(), shape)
+		return nil, fmt.Errorf("tensor has shape %v, want %v", []int(t.Shape()), shape)
 	}
 	return b.FromHost(t, Kept)
 }

@@ -15,8 +15,8 @@ type Kind int
 const (
 	Large Kind = iota
 	Small
-	Smooth
-	Rough
+	LowGamma
+	HighGamma
 	kinds
 )
 
@@ -25,7 +25,7 @@ func (k Kind) String() string {
 	if k < 0 || k >= kinds {
 		return fmt.Sprintf("Kind(%d)", int(k))
 	}
-	return [kinds]string{"large", "small", "smooth", "rough"}[k]
+	return [kinds]string{"large", "small", "low " + subscripted, "high " + subscripted}[k]
 }
 
 // Choice is a case of the figure.
@@ -35,10 +35,10 @@ type Choice struct {
 }
 
 // Choose returns the cases for the figure: the largest and the smallest lesion, then the
-// smoothest and the roughest of the others, by Volume and Smoothness. Empty labels are left
-// out, and the first of equal cases is chosen. With fewer than four lesions the smoothest
-// and the roughest are those of all, so that a case may be an example of a kind of both
-// pairs.
+// of the others those with the lowest and the highest γ_mSa over the boundary
+// ([outcome.Reference.Smoothness]). Empty labels are left out, and the first of equal cases is
+// chosen. With fewer than four lesions the last two are those of all, so that a case may be an
+// example of a kind of both pairs.
 func Choose(lesions []outcome.Reference) []Choice {
 	var all []int
 	for i, l := range lesions {
@@ -69,7 +69,7 @@ func Choose(lesions []outcome.Reference) []Choice {
 // candidates returns the cases of all that may be chosen for a kind: those not chosen yet
 // or, where there are fewer cases than kinds, not chosen for the opposite.
 func candidates(all []int, chosen []Choice, kind Kind) []int {
-	opposite := kind ^ 1 // Large and Small, Smooth and Rough
+	opposite := kind ^ 1 // Large and Small, LowGamma and HighGamma
 	return slices.DeleteFunc(slices.Clone(all), func(index int) bool {
 		return slices.ContainsFunc(chosen, func(c Choice) bool {
 			return c.Index == index && (len(all) >= int(kinds) || slices.Contains(c.Kinds, opposite))
@@ -84,7 +84,7 @@ func (k Kind) compare(a, b outcome.Reference) int {
 		return cmp.Compare(b.Volume, a.Volume)
 	case Small:
 		return cmp.Compare(a.Volume, b.Volume)
-	case Smooth:
+	case LowGamma:
 		return cmp.Compare(a.Smoothness, b.Smoothness)
 	}
 	return cmp.Compare(b.Smoothness, a.Smoothness)

@@ -1,6 +1,6 @@
 // Package qualitative draws the figure of the paper that compares segmentations: a row for
-// the ground truth and one for each loss, and columns for a large, a small, a smooth and a
-// rough lesion, each as a shaded surface and as the slice with most lesion.
+// the ground truth and one for each loss, and columns for a large and a small lesion and for
+// those with the lowest and the highest γ_mSa over the boundary, each as a shaded surface and as the slice with most lesion.
 package qualitative
 
 import (

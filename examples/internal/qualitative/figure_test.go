@@ -255,9 +255,9 @@ func TestRefusedFigures(t *testing.T) {
 }
 
 func TestReasons(t *testing.T) {
-	assert.Equal(t, "Large and smooth", kindsInWords([]Kind{Large, Smooth}))
-	assert.Equal(t, "largest volume, lowest γ_mSa", reasons([]Kind{Large, Smooth}, 2))
-	assert.Equal(t, "highest γ_mSa of the others", reasons([]Kind{Rough}, 4))
+	assert.Equal(t, "Large and low γ_mSa", kindsInWords([]Kind{Large, LowGamma}))
+	assert.Equal(t, "largest volume, lowest γ_mSa", reasons([]Kind{Large, LowGamma}, 2))
+	assert.Equal(t, "highest γ_mSa of the others", reasons([]Kind{HighGamma}, 4))
 	assert.Equal(t, "the only one", reasons(nil, 1))
 	assert.Equal(t, "0.00400", milliliters(0.004))
 	assert.Equal(t, "12.3", milliliters(12.34))

@@ -161,7 +161,7 @@ func reasons(all []Kind, columns int) string {
 	var words []string
 	for _, k := range all {
 		word := [kinds]string{"largest volume", "smallest volume", "lowest " + subscripted, "highest " + subscripted}[k]
-		if k >= Smooth && columns == int(kinds) {
+		if k >= LowGamma && columns == int(kinds) {
 			word += " of the others"
 		}
 		words = append(words, word)

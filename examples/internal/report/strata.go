@@ -21,7 +21,7 @@ type stratification struct {
 
 var stratifications = []stratification{
 	{"volume", "Strata by lesion volume", " ml", func(r outcome.Reference) float64 { return r.Volume }, [3]string{"small", "medium", "large"}},
-	{"smoothness", "Strata by smoothness of the boundary", "", func(r outcome.Reference) float64 { return r.Smoothness }, [3]string{"smooth", "medium", "rough"}},
+	{"smoothness", "Strata by γ_mSa of the boundary", "", func(r outcome.Reference) float64 { return r.Smoothness }, [3]string{"low", "medium", "high"}},
 }
 
 // stratified are the measures that are given for each stratum.
@@ -112,7 +112,7 @@ func (s *strata) notes() []string {
 			"The figures are means over the cases of a stratum. They describe; no test is made within strata.",
 		}
 	}
-	return []string{bounds + " Smoothness is the paper's γ_mSa over the boundary: the mean magnitude of the label's gradient where it is not zero, larger for rougher boundaries."}
+	return []string{bounds + " γ_mSa, the paper's smoothness, is here the mean magnitude of the label's gradient where it is not zero: 0.5 on a face along the axes, more on oblique ones and on edges, less around details of a voxel."}
 }
 
 // WriteStrataCSV writes one row per network, loss and stratum to path, with the mean and the

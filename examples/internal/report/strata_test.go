@@ -22,7 +22,7 @@ func TestStrata(t *testing.T) {
 	assert.Contains(t, volume.Notes[0], "small up to 4 ml (4 cases), medium up to 7 ml (3 cases), large above (3 cases).")
 	// Smoothness falls with the volume: 0.6, 0.59 … 0.51, cut at 0.54 and 0.57.
 	assert.Equal(t, "A-FL", smoothness.Table.Rows[1][0])
-	assert.Contains(t, smoothness.Notes[0], "smooth up to 0.54 (4 cases), medium up to 0.57 (3 cases), rough above (3 cases).")
+	assert.Contains(t, smoothness.Notes[0], "low up to 0.54 (4 cases), medium up to 0.57 (3 cases), high above (3 cases).")
 	assert.Equal(t, []string{"0.585", "0.550", "0.520"}, smoothness.Table.Rows[1][1:4])
 
 	path := filepath.Join(t.TempDir(), "strata.csv")

@@ -33,7 +33,7 @@ func (l perRegion) Eval(logits, target, grad *tensor.Dense, opts ...afl.EvalOpti
 	}
 	t, ok := target.Data().([]uint8)
 	if !ok || !slices.Equal(target.Shape(), logits.Shape()) {
-		return nil, fmt.Errorf("segment: the target is %v of shape %v, want uint8 of the logits' shape %v", target.Dtype(), target.Shape(), logits.Shape())
+		return nil, fmt.Errorf("segment: the target is %v of shape %v, want uint8 of the logits' shape %v", target.Dtype(), []int(target.Shape()), []int(logits.Shape()))
 	}
 	var g []float32
 	if grad != nil {

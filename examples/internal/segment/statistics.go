@@ -19,7 +19,7 @@ func (s Scheme) Statistics(label *tensor.Dense) (afl.LabelStats, error) {
 		maps = len(s.Segments)
 	}
 	if want := map[bool]int{true: 5, false: 4}[s.Kind == Regions]; !ok || len(shape) != want || shape[0] != 1 || want == 5 && shape[1] != maps {
-		return afl.LabelStats{}, fmt.Errorf("segment: the label is %v of shape %v, want uint8 1×X×Y×Z, or 1×R×X×Y×Z for R regions", label.Dtype(), shape)
+		return afl.LabelStats{}, fmt.Errorf("segment: the label is %v of shape %v, want uint8 1×X×Y×Z, or 1×R×X×Y×Z for R regions", label.Dtype(), []int(shape))
 	}
 	n := len(values) / maps
 	volume := func(i int) *tensor.Dense {

@@ -269,7 +269,7 @@ func TestBatchOfDifferentSizes(t *testing.T) {
 	}
 	_, err := job(7, 1).Run(context.Background())
 	require.Error(t, err)
-	assert.Regexp(t, `^train: case (largetrain\d has \[16 16 8\]|train3 has \[16 12 8\]) voxels, but case (largetrain\d|train3) in the same batch of 7 has \[16 1[26] 8\]; `, err.Error())
+	assert.Regexp(t, `^train: case (largetrain\d has 16×16×8|train3 has 16×12×8) voxels, but case (largetrain\d|train3) in the same batch of 7 has 16×1[26]×8; `, err.Error())
 	assert.Contains(t, err.Error(), "resize all volumes to one size or take patches no larger than any of them (-patch), or accumulate")
 	_, err = job(1, 7).Run(context.Background())
 	assert.NoError(t, err)

@@ -249,11 +249,14 @@ func (t *trainer) checkBatch(samples []trained) error {
 	last := len(samples) - 1
 	first, s := samples[last-last%t.plan.batch()], samples[last]
 	if s.Size != first.Size {
-		return fmt.Errorf("train: case %s has %v voxels, but case %s in the same batch of %d has %v; resize all volumes to one size or take patches no larger than any of them (-patch), or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
-			s.ID, s.Size, first.ID, t.plan.batch(), first.Size)
+		return fmt.Errorf("train: case %s has %s voxels, but case %s in the same batch of %d has %s; resize all volumes to one size or take patches no larger than any of them (-patch), or accumulate the gradients of several steps instead (-accumulate), whose sizes may differ",
+			s.ID, times(s.Size), first.ID, t.plan.batch(), times(first.Size))
 	}
 	return nil
 }
+
+// times formats a size.
+func times(size [3]int) string { return fmt.Sprintf("%d×%d×%d", size[0], size[1], size[2]) }
 
 // update performs one update with the mean of the gradients of n samples and adds them to the
 // state. samples are those of this process, from number from on; failed is the error if they are

@@ -75,7 +75,7 @@ func (b *backend) ToHost(x nn.Array, dst *tensor.Dense) error {
 		o.fail("dst %w", err)
 	}
 	if o.err == nil && !slices.Equal(dst.Shape(), a.shape) {
-		o.fail("dst has shape %v, want %v", dst.Shape(), a.shape)
+		o.fail("dst has shape %v, want %v", []int(dst.Shape()), a.shape)
 	}
 	if o.err == nil && dst.IsScalar() {
 		o.fail("dst is a scalar, want a tensor with axes")

@@ -60,7 +60,7 @@ func (b *backend[T]) ToHost(x nn.Array, dst *tensor.Dense) error {
 		return fmt.Errorf("portable: ToHost: dst %w", err)
 	}
 	if !slices.Equal(dst.Shape(), a.shape) {
-		return fmt.Errorf("portable: ToHost: dst has shape %v, want %v", dst.Shape(), a.shape)
+		return fmt.Errorf("portable: ToHost: dst has shape %v, want %v", []int(dst.Shape()), a.shape)
 	}
 	switch to := dst.Data().(type) {
 	case []float32:

@@ -1,0 +1,98 @@
+package afl_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl"
+)
+
+// TestTopKOfManyVoxels compares with a sort of the un-reduced cross-entropy, on more voxels
+// than are selected from without a sample: ties, of which the first are taken, and a period
+// that the sample may fall in with.
+func TestTopKOfManyVoxels(t *testing.T) {
+	const n, v = 2, 20001
+	r := rand.New(rand.NewPCG(13, 14))
+	draws := map[string]func(i int) float64{
+		"ties":     func(int) float64 { return float64(r.IntN(3)) },
+		"distinct": func(int) float64 { return r.NormFloat64() },
+		"periodic": func(i int) float64 { return r.NormFloat64() + 4*float64(i%19/18) },
+	}
+	for name, draw := range draws {
+		for _, c := range []int{2, 3} {
+			for _, ignore := range []bool{false, true} {
+				wide, narrow, label := make([]float64, n*c*v), make([]float32, n*c*v), make([]uint8, n*v)
+				for i := range wide {
+					narrow[i] = float32(draw(i))
+					wide[i] = float64(narrow[i])
+				}
+				for i := range label {
+					if label[i] = uint8(r.IntN(c)); ignore && r.IntN(3) == 0 {
+						label[i] = 255
+					}
+				}
+				l, ce := afl.NewTopKCrossEntropy(), afl.NewCrossEntropy()
+				l.K, l.ValidOnly = 7, ignore
+				ce.Reduction = afl.ReduceNone
+				if ignore {
+					l.IgnoreIndex, ce.IgnoreIndex = afl.Ignore(255), afl.Ignore(255)
+				}
+				target := tensor.New(tensor.WithShape(n, 1, v), tensor.WithBacking(label))
+				shape := tensor.WithShape(n, c, 1, v)
+				logits := tensor.New(shape, tensor.WithBacking(wide))
+				each := tensor.New(shape, tensor.Of(tensor.Float64))
+				elements, err := ce.Eval(logits, target, each)
+				require.NoError(t, err)
+				var order []int
+				for i, y := range label {
+					if y != 255 {
+						order = append(order, i)
+					}
+				}
+				e := elements.Data().([]float64)
+				slices.SortStableFunc(order, func(a, b int) int {
+					if d := e[b] - e[a]; math.Abs(d) > 1e-12 { // else a tie
+						return int(math.Copysign(1, d))
+					}
+					return 0
+				})
+				m := len(order) * 7 / 100
+				value, grad := 0.0, make([]float64, len(wide))
+				for _, i := range order[:m] {
+					value += e[i] / float64(m)
+					for ch := range c {
+						at := (i/v*c+ch)*v + i%v
+						grad[at] = each.Data().([]float64)[at] / float64(m)
+					}
+				}
+				what := fmt.Sprintf("%s, %d channels, ignored %v", name, c, ignore)
+				got, gotGrad, err := afl.Grad(l, logits, target)
+				require.NoError(t, err)
+				require.InDelta(t, value, got, 1e-12*value, what)
+				requireNear(t, grad, gotGrad.Data().([]float64), 1e-15, what)
+				got, gotGrad, err = afl.Grad(l, tensor.New(shape, tensor.WithBacking(narrow)), target)
+				require.NoError(t, err)
+				require.InDelta(t, value, got, 1e-5*value, what)
+				if name == "ties" { // else rounding decides between almost equal elements
+					requireNear(t, grad, gotGrad.Data().([]float32), 1e-9, what)
+				}
+			}
+		}
+	}
+}
+
+func requireNear[T float32 | float64](t *testing.T, want []float64, got []T, within float64, what string) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for i, w := range want {
+		if !(math.Abs(w-float64(got[i])) <= within) {
+			require.Failf(t, "gradient", "%s: entry %d is %v, want %v", what, i, got[i], w)
+		}
+	}
+}
