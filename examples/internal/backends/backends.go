@@ -65,6 +65,13 @@ func split(name string) (parts, error) {
 	return p, nil
 }
 
+// GPU returns the index of the device and the precision that a name stands for, and whether it
+// names the backend on GPUs.
+func GPU(name string) (device int, precision cuda.Precision, ok bool) {
+	p, err := split(name)
+	return p.device, p.precision, err == nil && p.backend == "cuda"
+}
+
 // Default returns the name of the fastest backend built into this program.
 func Default() string {
 	if onednn.Available {

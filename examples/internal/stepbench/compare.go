@@ -9,6 +9,9 @@ import (
 	"slices"
 	"time"
 
+	gpu "github.com/x/afl/cuda"
+	"github.com/x/afl/examples/internal/backends"
+	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/examples/internal/nn/onednn"
 )
 
@@ -22,6 +25,8 @@ type contender interface {
 	// turn makes at least the given number of steps, for at least the given time, and returns the
 	// seconds of each.
 	turn(ctx context.Context, steps int, least time.Duration) ([]float64, error)
+	// deviceMemory returns the most memory of a GPU that was in use, in bytes; 0 on the CPU.
+	deviceMemory() int64
 	close() error
 }
 
@@ -70,6 +75,9 @@ func compare(ctx context.Context, w workload, contenders []contender, turns, ste
 		if r.parameters == 0 {
 			r.parameters = n
 		}
+		if o, ok := c.(*ownNetwork); ok && o.gpu != nil && at[c] == 0 {
+			r.machine += ", " + o.gpu.Device().Name
+		}
 		if n != r.parameters {
 			return nil, fmt.Errorf("%s has %d parameters, want %d as in ours", c.name(), n, r.parameters)
 		}
@@ -87,6 +95,9 @@ func compare(ctx context.Context, w workload, contenders []contender, turns, ste
 		}
 	}
 	for _, c := range opened {
+		if m := c.deviceMemory(); m > 0 {
+			fmt.Fprintf(progress, "  %s: %.2f GiB of the GPU's memory\n", c.name(), float64(m)/(1<<30))
+		}
 		if o, ok := c.(*ownNetwork); ok && o.profiled {
 			fmt.Fprintf(progress, "\nTime per step, %s:\n\n%s\n", c.name(), onednn.Table(o.profile(), len(r.sides[at[c]].seconds)))
 		}
@@ -99,14 +110,40 @@ type ownNetwork struct {
 	*stepper
 	backendName string
 	profiled    bool
+
+	convolutions cuda.Convolutions // on a GPU
+	gpu          *gpu.Engine       // nil on the CPU
 }
 
-func (o *ownNetwork) name() string { return o.backendName }
+func (o *ownNetwork) name() string {
+	if o.convolutions != cuda.Own {
+		return o.backendName + " " + o.convolutions.String()
+	}
+	return o.backendName
+}
 
 func (o *ownNetwork) isPeer() bool { return false }
 
 func (o *ownNetwork) open(w workload, _ int) (parameters int, err error) {
-	if o.stepper, err = newStepper(w, o.backendName, o.profiled); err != nil {
+	b, err := backends.Open(o.backendName, backends.Options{Profile: o.profiled})
+	if err != nil {
+		return 0, err
+	}
+	o.gpu = cuda.Engine(b)
+	defer func() {
+		if full := (*gpu.OutOfMemoryError)(nil); errors.As(err, &full) {
+			err = &unsupportedError{err.Error()}
+		}
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	if o.gpu != nil {
+		if err := cuda.SetConvolutions(b, o.convolutions); err != nil {
+			return 0, err
+		}
+	}
+	if o.stepper, err = newStepper(w, b); err != nil {
 		return 0, err
 	}
 	if _, err = o.step(); err != nil {
@@ -132,9 +169,12 @@ func (o *ownNetwork) turn(ctx context.Context, steps int, least time.Duration) (
 	return seconds, nil
 }
 
+// deviceMemory includes what the pool kept for reuse.
+func (o *ownNetwork) deviceMemory() int64 { return o.gpu.Memory().PeakReserved }
+
 func (o *ownNetwork) close() error {
 	o.stepper = nil
-	return nil
+	return o.gpu.Close() // of the CPU nothing is left to close
 }
 
 // merge returns the results with one of a network added, in place of an earlier one.

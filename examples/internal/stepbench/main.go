@@ -7,6 +7,10 @@
 //	go run -tags onednn ./examples/internal/stepbench -models unet -profile
 //	go run -tags onednn ./examples/internal/stepbench -python /usr/bin/python3,venv/bin/python -modes eager,channels_last_3d,compile
 //	go run ./examples/internal/stepbench -backend portable -python none
+//	go run ./examples/internal/stepbench -backend cuda/tf32 -size 224,224,144 -channels 4
+//
+// On a GPU PyTorch runs on the same one in the same precision (peer.py says how), and a step
+// ends when the device has completed its work.
 //
 // The comparison needs python3 with PyTorch (Debian: python3-torch). The results are
 // printed to standard output as a table; with -out they are also written to a folder as a
@@ -26,6 +30,7 @@ import (
 	"time"
 
 	"github.com/x/afl/examples/internal/backends"
+	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/internal/atomicfile"
 )
 
@@ -42,11 +47,14 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	start := time.Now()
 	flags := flag.NewFlagSet("stepbench", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	names := flags.String("models", "all", "`list` of networks, or all: "+strings.Join(networks, ", "))
 	size := flags.String("size", "", "`X,Y,Z` voxels; empty: 160,128,24, and 64,64,32 for r2unet")
 	backendName := flags.String("backend", backends.Default(), "`backend`: "+strings.Join(backends.Names(), ", "))
+	channels := flags.Int("channels", 3, "`number` of channels of the volumes")
+	convolutionList := flags.String("convolutions", "own", "`list` of what computes the convolutions on a GPU, each measured: own, cudnn, auto")
 	turns := flags.Int("turns", 3, "number of `turns` per network, for both afl and PyTorch")
 	steps := flags.Int("steps", 3, "minimum number of `steps` of a turn; the first ones may wait for memory that the system has taken meanwhile")
 	least := flags.Duration("turn", time.Second, "minimum time of a turn")
@@ -54,6 +62,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	modeList := flags.String("modes", "eager,channels_last_3d", "`list` of ways to run PyTorch, each where the interpreter supports it: "+strings.Join(modes, ", "))
 	limit := flags.Duration("compile_limit", 10*time.Minute, "longest time to compile one network, after which that is reported as failed")
 	profiled := flags.Bool("profile", false, "print the time of each operation and shape")
+	budget := flags.Duration("budget", 0, "`time` after which no network is begun; those left out are named (default no limit)")
 	folder := flags.String("out", "", "`folder` for the results, in which those of other networks are kept; empty: write no files")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -65,6 +74,10 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return fmt.Errorf("-turns is %d, want at least 1", *turns)
 	case *steps < 1:
 		return fmt.Errorf("-steps is %d, want at least 1", *steps)
+	case *channels < 1:
+		return fmt.Errorf("-channels is %d, want at least 1", *channels)
+	case *budget < 0:
+		return fmt.Errorf("-budget is %s, want at least 0", *budget)
 	case *least < 0:
 		return fmt.Errorf("-turn is %s, want at least 0", *least)
 	case *limit <= 0:
@@ -89,7 +102,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 	var work []workload
 	for _, name := range list {
-		w, err := newWorkload(name, *size)
+		w, err := newWorkload(name, *size, *channels)
 		if err != nil {
 			return err
 		}
@@ -102,14 +115,25 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	contenders := []contender{&ownNetwork{backendName: *backendName, profiled: *profiled}}
-	torch, err := peerContenders(peers, asked, *limit)
+	convolutions, err := parseConvolutions(*convolutionList, *backendName)
+	if err != nil {
+		return err
+	}
+	var contenders []contender
+	for _, c := range convolutions {
+		contenders = append(contenders, &ownNetwork{backendName: *backendName, profiled: *profiled, convolutions: c})
+	}
+	torch, err := peerContenders(peers, asked, *limit, *backendName)
 	if err != nil {
 		return err
 	}
 	contenders = append(contenders, torch...)
 	results := before
 	for _, w := range work {
+		if *budget > 0 && time.Since(start) > *budget {
+			fmt.Fprintf(progress, "%s: left out, as the time (-budget %s) is up\n", w, *budget)
+			continue
+		}
 		fmt.Fprintf(progress, "%s …\n", w)
 		r, err := compare(ctx, w, contenders, *turns, *steps, *least, progress)
 		if err != nil {
@@ -122,10 +146,28 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			}
 		}
 	}
+	if len(results) == 0 {
+		return nil // everything was left out
+	}
 	if _, err := fmt.Fprint(out, markdown(results)); err != nil && *folder == "" {
 		return err // nothing else holds the measurements
 	}
 	return nil
+}
+
+// parseConvolutions returns what computes the convolutions of a backend, given a list.
+func parseConvolutions(list, backend string) (all []cuda.Convolutions, err error) {
+	for _, name := range strings.Split(list, ",") {
+		c, err := cuda.ParseConvolutions(name)
+		if err != nil {
+			return nil, fmt.Errorf("-convolutions: %w", err)
+		}
+		if _, _, ok := backends.GPU(backend); !ok && c != cuda.Own {
+			return nil, fmt.Errorf("-convolutions %s needs a GPU, and -backend is %s", list, backend)
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 // write writes the table, the CSV file and, after a comparison, the chart.

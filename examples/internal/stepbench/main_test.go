@@ -61,6 +61,7 @@ func (f *fake) name() string                    { return f.who }
 func (f *fake) isPeer() bool                    { return f.peer }
 func (f *fake) open(workload, int) (int, error) { return 7, f.failure }
 func (f *fake) close() error                    { return nil }
+func (f *fake) deviceMemory() int64             { return 0 }
 func (f *fake) turn(context.Context, int, time.Duration) ([]float64, error) {
 	return f.seconds, nil
 }
@@ -81,7 +82,7 @@ func TestRatios(t *testing.T) {
 	results := merge(merge([]*result{second, {network: "unet"}}, second), first)
 	text := markdown(results)
 	assert.Contains(t, text, "| unet | 2 | – | 2 | 1 eager |\n| mrrn | 8 | 1.5 | 1.5 | 2 compile |\n| geometric mean | 4 | 1.5 of 1 | 1.73 |  |\n")
-	assert.Contains(t, text, "\nNot compiled:\n\n- unet with PyTorch 2 compile: no compiler\n")
+	assert.Contains(t, text, "\nNot measured:\n\n- unet with PyTorch 2 compile: no compiler\n")
 
 	dir := t.TempDir()
 	require.NoError(t, write(dir, results))
@@ -149,7 +150,8 @@ func TestWrongFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"-models", "alexnet"}, {"-size", "1,2"}, {"-size", "a,b,c"}, {"-turns", "0"}, {"-steps", "0"}, {"-turn", "-1s"}, {"-out", "/dev/null/a"}, {"stray"}, {"-python", "/no/such/python"},
 		{"-modes", "lazy", "-python", "none"}, {"-compile_limit", "0s"},
-		{"-models", "unet", "-backend", "abacus", "-python", "none"},
+		{"-models", "unet", "-backend", "abacus", "-python", "none"}, {"-channels", "0"}, {"-budget", "-1s"},
+		{"-convolutions", "own,auto", "-backend", "portable", "-python", "none"}, {"-convolutions", "all", "-python", "none"},
 	} {
 		assert.Error(t, run(context.Background(), args, &bytes.Buffer{}, &bytes.Buffer{}), args)
 	}
@@ -157,9 +159,11 @@ func TestWrongFlags(t *testing.T) {
 
 // TestStepsReduceTheLoss checks that the measured steps really train the network.
 func TestStepsReduceTheLoss(t *testing.T) {
-	w, err := newWorkload("unet", "32,32,16")
+	w, err := newWorkload("unet", "32,32,16", 3)
 	require.NoError(t, err)
-	s, err := newStepper(w, backends.Default(), false)
+	b, err := backends.Open(backends.Default(), backends.Options{})
+	require.NoError(t, err)
+	s, err := newStepper(w, b)
 	require.NoError(t, err)
 	s.sgd.LearningRate = 0.1
 	first, err := s.step()

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/internal/pytorch"
 )
 
@@ -27,6 +28,7 @@ type peer struct {
 		Python  string `json:"python"`
 		Torch   string `json:"torch"`
 		Compile bool   `json:"compile"` // has torch.compile
+		CUDA    bool   `json:"cuda"`    // can run on a GPU
 	}
 	interpreter string
 	process     *pytorch.Process
@@ -81,12 +83,19 @@ func parseModes(list string) ([]string, error) {
 
 // peerContenders returns every peer in every mode that it supports. A mode that none supports
 // is an error.
-func peerContenders(peers []*peer, modes []string, limit time.Duration) ([]contender, error) {
+func peerContenders(peers []*peer, modes []string, limit time.Duration, backend string) ([]contender, error) {
+	device, precision := "cpu", "float32"
+	if index, p, ok := backends.GPU(backend); ok {
+		device, precision = fmt.Sprintf("cuda:%d", index), p.String()
+	}
 	var list []contender
 	for _, p := range peers {
+		if device != "cpu" && !p.version.CUDA {
+			return nil, fmt.Errorf("-python %s: its PyTorch %s does not run on a GPU, as -backend %s does (-python none skips the comparison)", p.interpreter, p.version.Torch, backend)
+		}
 		for _, mode := range modes {
 			if p.version.Compile || !compiles(mode) {
-				list = append(list, &torchNetwork{peer: p, mode: mode, limit: limit})
+				list = append(list, &torchNetwork{peer: p, mode: mode, limit: limit, device: device, precision: precision})
 			}
 		}
 	}
@@ -104,9 +113,18 @@ type torchNetwork struct {
 	*peer
 	mode  string
 	limit time.Duration // of compilation
+
+	device, precision string // as in PyTorch: cpu or cuda:0; and peer.py
+	memory            int64  // of the GPU, at most
 }
 
-func (t *torchNetwork) name() string { return "PyTorch " + t.version.Torch + " " + t.mode }
+func (t *torchNetwork) name() string {
+	name := "PyTorch " + t.version.Torch + " " + t.mode
+	if t.precision != "float32" {
+		name += " " + t.precision
+	}
+	return name
+}
 
 func (t *torchNetwork) isPeer() bool { return true }
 
@@ -116,9 +134,10 @@ func (t *torchNetwork) open(w workload, threads int) (parameters int, err error)
 		Parameters int
 		Failed     string
 	}
-	shape := []int{1, inChannels, w.size[0], w.size[1], w.size[2]}
+	shape := []int{1, w.cfg.InChannels, w.size[0], w.size[1], w.size[2]}
 	err = t.process.Ask(map[string]any{"do": "network", "name": w.name, "shape": shape, "threads": threads,
-		"mode": t.mode, "limit": t.limit.Seconds()}, &a)
+		"mode": t.mode, "limit": t.limit.Seconds(),
+		"device": t.device, "precision": t.precision}, &a)
 	if err == nil && a.Failed != "" {
 		err = &unsupportedError{a.Failed}
 	}
@@ -126,11 +145,15 @@ func (t *torchNetwork) open(w workload, threads int) (parameters int, err error)
 }
 
 func (t *torchNetwork) turn(_ context.Context, steps int, least time.Duration) ([]float64, error) {
-	var a struct{ Seconds []float64 }
+	var a struct {
+		Seconds []float64
+		Memory  int64
+	}
 	err := t.process.Ask(map[string]any{"do": "step", "mode": t.mode, "steps": steps, "seconds": least.Seconds()}, &a)
 	if err == nil && len(a.Seconds) < steps {
 		err = fmt.Errorf("the PyTorch process made %d steps, want at least %d", len(a.Seconds), steps)
 	}
+	t.memory = a.Memory
 	return a.Seconds, err
 }
 
@@ -138,7 +161,10 @@ func (t *torchNetwork) close() error {
 	return t.process.Ask(map[string]any{"do": "release", "mode": t.mode}, nil)
 }
 
-// unsupportedError says why torch.compile did not compile a network.
+func (t *torchNetwork) deviceMemory() int64 { return t.memory }
+
+// unsupportedError says why a contender cannot run a network: torch.compile did not compile it,
+// or the memory of the GPU is too small.
 type unsupportedError struct{ reason string }
 
 func (e *unsupportedError) Error() string { return e.reason }

@@ -3,17 +3,20 @@
 Requests are read from standard input, one JSON object per line, and each is answered
 with one line of JSON on standard output:
 
-  {"do": "describe"} -> {"python": …, "torch": …, "compile": BOOL}
+  {"do": "describe"} -> {"python": …, "torch": …, "compile": BOOL, "cuda": BOOL}
   {"do": "network", "name": NAME, "shape": [N, C, X, Y, Z], "threads": T, "mode": MODE,
-   "limit": S}
-      -> {"parameters": …} or {"failed": TEXT}; creates the network and makes one step, or
-         as many as compilation takes.
+   "limit": S, "device": DEVICE, "precision": PRECISION}
+      -> {"parameters": …} or {"failed": TEXT}; creates the network on that device and makes
+         one step, or as many as compilation takes. PRECISION is "float32", "tf32" (in
+         convolutions and matrix products) or "bfloat16" (autocast). On a GPU cuDNN chooses
+         its algorithms by measurement. Running out of its memory is a failure.
          MODE is "eager", "channels_last_3d" (network and input in that memory format),
          "compile" (network and loss through torch.compile) or "compile_channels_last_3d".
          Compilation fails where it raises an exception or takes more than S seconds
   {"do": "step", "mode": MODE, "steps": N, "seconds": S}
-      -> {"seconds": […]}; trains the network of that mode for at least N steps and at
-         least S seconds in total
+      -> {"seconds": […], "memory": BYTES}; trains the network of that mode for at least N
+         steps and at least S seconds in total. The memory is the most that tensors had on a
+         GPU since the network was created, 0 on the CPU
   {"do": "release", "mode": MODE} -> {}; frees the network of that mode
 
 The response to a request that fails is {"error": TEXT}.
@@ -348,19 +351,28 @@ def adaptive_focal(x, label):
 class Trained:
     """A network with its data and optimizer."""
 
-    def __init__(self, name, shape, mode):
+    def __init__(self, name, shape, mode, device, precision):
         torch.manual_seed(1)
-        self.net = NETWORKS[name](shape[1], 2)
+        self.device = torch.device(device)
+        self.net = NETWORKS[name](shape[1], 2).to(self.device)
         self.net.train()
-        self.x = torch.randn(shape)
+        self.x = torch.randn(shape).to(self.device)
         if mode.endswith("channels_last_3d"):
             self.net = self.net.to(memory_format=torch.channels_last_3d)
             self.x = self.x.contiguous(memory_format=torch.channels_last_3d)
         self.label = torch.zeros([shape[0], 1] + shape[2:])
         box = tuple(slice(n // 3, n // 2) for n in shape[2:])
         self.label[(slice(None), 0) + box] = 1
+        self.label = self.label.to(self.device)
         self.sgd = torch.optim.SGD(self.net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-5, nesterov=True)
-        self.loss = lambda x, label: adaptive_focal(self.net(x), label)
+        if precision == "bfloat16":
+            def loss(x, label):
+                with torch.autocast(self.device.type, dtype=torch.bfloat16):
+                    y = self.net(x)
+                return adaptive_focal(y.float(), label)
+            self.loss = loss
+        else:
+            self.loss = lambda x, label: adaptive_focal(self.net(x), label)
         if mode.startswith("compile"):
             self.loss = torch.compile(self.loss)
 
@@ -369,6 +381,8 @@ class Trained:
         loss = self.loss(self.x, self.label)
         loss.backward()
         self.sgd.step()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
 
 def expired(signal_number, frame):
@@ -380,12 +394,27 @@ class Peer:
         self.trained = {}
 
     def describe(self):
-        return {"python": platform.python_version(), "torch": torch.__version__, "compile": hasattr(torch, "compile")}
+        return {"python": platform.python_version(), "torch": torch.__version__, "compile": hasattr(torch, "compile"),
+                "cuda": torch.cuda.is_available()}
 
-    def network(self, name, shape, threads, mode, limit):
+    def network(self, name, shape, threads, mode, limit, device, precision):
         torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
         self.release(mode)
-        trained = Trained(name, shape, mode)
+        if device != "cpu":
+            torch.cuda.reset_peak_memory_stats(device)
+        try:
+            return self.create(name, shape, mode, limit, device, precision)
+        except RuntimeError as e:
+            if device == "cpu" or "out of memory" not in str(e):
+                raise
+            failed = str(e).strip().splitlines()[0]
+        self.release(mode)  # outside of the except clause, which holds the failed network
+        return {"failed": failed}
+
+    def create(self, name, shape, mode, limit, device, precision):
+        trained = Trained(name, shape, mode, device, precision)
         if mode.startswith("compile"):
             signal.signal(signal.SIGALRM, expired)
             signal.setitimer(signal.ITIMER_REAL, limit)
@@ -407,13 +436,16 @@ class Peer:
             start = time.perf_counter()
             trained.step()
             times.append(time.perf_counter() - start)
-        return {"seconds": times}
+        memory = torch.cuda.max_memory_allocated(trained.device) if trained.device.type == "cuda" else 0
+        return {"seconds": times, "memory": memory}
 
     def release(self, mode):
         self.trained.pop(mode, None)
         if mode.startswith("compile"):
             torch.compiler.reset()
         gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         return {}
 
 

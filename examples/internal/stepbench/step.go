@@ -9,7 +9,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/onednn"
@@ -25,10 +24,7 @@ type workload struct {
 	size [3]int
 }
 
-// inChannels is the number of channels of the volumes.
-const inChannels = 3
-
-func newWorkload(name, size string) (workload, error) {
+func newWorkload(name, size string, channels int) (workload, error) {
 	known := false
 	for _, n := range networks {
 		known = known || n == name
@@ -55,12 +51,12 @@ func newWorkload(name, size string) (workload, error) {
 			}
 		}
 	}
-	fitted := models.Fit(models.Config{Architecture: arch, InChannels: inChannels}, wanted)
+	fitted := models.Fit(models.Config{Architecture: arch, InChannels: channels}, wanted)
 	return workload{name, fitted.Config, fitted.Size}, nil
 }
 
 func (w workload) input() string {
-	return fmt.Sprintf("1×%d×%d×%d×%d", inChannels, w.size[0], w.size[1], w.size[2])
+	return fmt.Sprintf("1×%d×%d×%d×%d", w.cfg.InChannels, w.size[0], w.size[1], w.size[2])
 }
 
 func (w workload) String() string { return w.name + " at " + w.input() }
@@ -77,18 +73,15 @@ type stepper struct {
 	steps      uint64
 }
 
-func newStepper(w workload, backend string, profiled bool) (*stepper, error) {
-	b, err := backends.Open(backend, backends.Options{Profile: profiled})
-	if err != nil {
-		return nil, err
-	}
+// newStepper creates the network.
+func newStepper(w workload, b nn.Backend) (*stepper, error) {
 	net, err := models.New(w.cfg, b, 1)
 	if err != nil {
 		return nil, err
 	}
 	voxels := w.size[0] * w.size[1] * w.size[2]
 	rng := rand.New(rand.NewPCG(1, 1))
-	values := make([]float32, inChannels*voxels)
+	values := make([]float32, w.cfg.InChannels*voxels)
 	for i := range values {
 		values[i] = float32(rng.NormFloat64())
 	}
@@ -105,7 +98,7 @@ func newStepper(w workload, backend string, profiled bool) (*stepper, error) {
 	return &stepper{
 		backend: b, net: net, loss: afl.NewAdaptiveFocal(),
 		sgd:   nn.SGD{LearningRate: 0.01, Momentum: 0.9, WeightDecay: 1e-5, Nesterov: true},
-		x:     tensor.New(tensor.WithShape(1, inChannels, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(values)),
+		x:     tensor.New(tensor.WithShape(1, w.cfg.InChannels, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(values)),
 		label: tensor.New(tensor.WithShape(1, 1, w.size[0], w.size[1], w.size[2]), tensor.WithBacking(label)),
 		size:  w.size,
 

@@ -102,7 +102,7 @@ func markdown(results []*result) string {
 	first, rest := ours(results), others(results)
 	fmt.Fprintf(&b, "# Training step\n\nMeasured %s.\n\n", strings.Join(made, "; "))
 	fmt.Fprintf(&b, "Forward pass, adaptive focal loss, backward pass and SGD with Nesterov momentum,\n"+
-		"float32. Seconds of the shortest step, in turns; the CSV file has every step.\n\n")
+		"float32 unless a name says otherwise. Seconds of the shortest step, in turns; the CSV file has every step.\n\n")
 	columns := append([]string{"network", "input", "parameters", first}, rest...)
 	fmt.Fprintf(&b, "| %s |\n|---|---%s|\n", strings.Join(columns, " | "), strings.Repeat("|--:", len(columns)-2))
 	for _, r := range results {
@@ -139,7 +139,7 @@ func markdown(results []*result) string {
 		}
 	}
 	if len(failures) > 0 {
-		fmt.Fprintf(&b, "\nNot compiled:\n\n%s", strings.Join(failures, ""))
+		fmt.Fprintf(&b, "\nNot measured:\n\n%s", strings.Join(failures, ""))
 	}
 	return b.String()
 }

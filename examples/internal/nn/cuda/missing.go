@@ -14,3 +14,6 @@ func On(*cuda.Engine, nn.DType) (nn.Backend, error) {
 }
 
 func closeWith(nn.Backend, *cuda.Engine) {}
+
+// Engine returns nil, as there are no backends of this package.
+func Engine(nn.Backend) *cuda.Engine { return nil }
