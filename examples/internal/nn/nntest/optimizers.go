@@ -145,7 +145,7 @@ func (s suite) optimizerState(t *testing.T) {
 					changed[key] = value // a number of steps
 				}
 			}
-			assert.ErrorContains(t, again.LoadStateDict(s, same, changed), "tensor has shape (2), want [3 2 3 1 3]")
+			assert.ErrorContains(t, again.LoadStateDict(s, same, changed), "tensor has shape [2], want [3 2 3 1 3]")
 			step(again, same, 2)
 			assert.Equal(t, s.values(t, params[0].Value), s.values(t, same[0].Value))
 
