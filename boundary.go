@@ -96,23 +96,23 @@ func (l Boundary) DistanceMap(logits, target *tensor.Dense) (*tensor.Dense, erro
 	return l.distanceMap(c, channels)
 }
 
-// distances checks what distances depend on and returns the spacing.
-func (l Boundary) distances(c *hostCall) ([3]float64, error) {
-	spacing, err := c.spacing3(l.Spacing)
-	if err == nil {
-		err = checkNumber("InsideOffset", l.InsideOffset, math.Inf(1))
+// masks checks what distances depend on, and returns the spacing and the masks of the target
+// from whose boundaries they are.
+func (l Boundary) masks(c *hostCall, channels []int) (masks *cpu.Masks, spacing [3]float64, err error) {
+	if spacing, err = c.spacing3(l.Spacing); err != nil {
+		return nil, spacing, err
 	}
-	return spacing, err
+	if err := checkNumber("InsideOffset", l.InsideOffset, math.Inf(1)); err != nil {
+		return nil, spacing, err
+	}
+	masks, err = c.kernels.TargetMasks(&c.batch, channels)
+	return masks, spacing, public(err)
 }
 
 func (l Boundary) distanceMap(c *hostCall, channels []int) (*tensor.Dense, error) {
-	spacing, err := l.distances(c)
+	masks, spacing, err := l.masks(c, channels)
 	if err != nil {
 		return nil, err
-	}
-	masks, err := c.kernels.TargetMasks(&c.batch, channels)
-	if err != nil {
-		return nil, public(err)
 	}
 	phi := make([]float64, c.batch.N*len(channels)*c.batch.V)
 	storeSquares(phi, c, masks, spacing)
@@ -226,13 +226,9 @@ func (l Boundary) evalFields(c *hostCall, activation plan.Activation, channels [
 	if c.cfg.DistanceMap != nil {
 		pass.A = c.cfg.DistanceMap.Data()
 	} else {
-		spacing, err := l.distances(c)
+		masks, spacing, err := l.masks(c, channels)
 		if err != nil {
 			return nil, err
-		}
-		masks, err := c.kernels.TargetMasks(&c.batch, channels)
-		if err != nil {
-			return nil, public(err)
 		}
 		pass.Signed, pass.Inside = true, l.InsideOffset
 		squares := c.squares(masks, len(channels), spacing, 1)

@@ -62,11 +62,8 @@ var fieldMemory32, fieldMemory64 = sync.Pool{New: func() any { return new([]floa
 
 func newField[T float32 | float64](n int, pool *sync.Pool) ([]T, field) {
 	memory := pool.Get().(*[]T)
-	if cap(*memory) < n {
-		*memory = make([]T, n)
-	}
-	data := (*memory)[:n]
-	return data, field{data, func() { pool.Put(memory) }}
+	*memory = cpu.Grow(*memory, n)
+	return *memory, field{*memory, func() { pool.Put(memory) }}
 }
 
 // squares returns the signed squared distances from the boundaries of masks of so many

@@ -225,16 +225,8 @@ func (l ExponentialLogarithmic) evalBinary(c *hostCall, first int, weight []floa
 		base := lesion.base - background.base
 		pass.Slope[i] = [2]float64{base + background.hit, base - lesion.hit}
 	}
-	if c.grad != nil {
-		pass.Scale, pass.Grad = l.LambdaCE/voxels*c.cfg.GradScale, c.grad
-		for i := range pass.Slope {
-			for y := range pass.Slope[i] {
-				pass.Slope[i][y] *= c.cfg.GradScale
-			}
-		}
-		if _, err := c.kernels.Binary(&pass); err != nil {
-			return nil, public(err)
-		}
+	if err := c.binaryGradient(&pass, l.LambdaCE/voxels); err != nil {
+		return nil, err
 	}
 	return plan.FromNumber(value), nil
 }

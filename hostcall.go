@@ -144,3 +144,19 @@ func eachPart(n int, f func(lo, hi int)) {
 	const part = 1 << 14
 	parallel.Each((n+part-1)/part, func(i int) { f(i*part, min((i+1)*part, n)) })
 }
+
+// binaryGradient stores the gradient by a pass, where it is wanted: scale times that of the
+// elements, and the slopes.
+func (c *hostCall) binaryGradient(pass *cpu.Binary, scale float64) error {
+	if c.grad == nil {
+		return nil
+	}
+	pass.Scale, pass.Grad = scale*c.cfg.GradScale, c.grad
+	for i := range pass.Slope {
+		for y := range pass.Slope[i] {
+			pass.Slope[i][y] *= c.cfg.GradScale
+		}
+	}
+	_, err := c.kernels.Binary(pass)
+	return public(err)
+}

@@ -138,7 +138,7 @@ func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 	sets := s.sets()
 	m := lovaszMemory[T]()
 	defer m.release()
-	m.label = grown(m.label, all)
+	m.label = cpu.Grow(m.label, all)
 	if err := s.kernels.ClassBytes(m.label, &s.batch); err != nil {
 		return nil, public(err)
 	}
@@ -150,7 +150,7 @@ func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
 		}
 	}
 	if s.grad != nil {
-		m.increments = grown(m.increments, len(sets)*all)
+		m.increments = cpu.Grow(m.increments, len(sets)*all)
 	}
 
 	groups, size := 1, all
@@ -208,7 +208,7 @@ func crossEntropySlopes[T float32 | float64](s *lovaszSum, m *lovaszScratch[T]) 
 	}
 	to := s.grad
 	if to == nil {
-		m.slopes = grown(m.slopes, s.batch.N*c*s.batch.V)
+		m.slopes = cpu.Grow(m.slopes, s.batch.N*c*s.batch.V)
 		to = tensor.New(tensor.WithShape(s.batch.N, c, s.batch.V), tensor.WithBacking(m.slopes))
 	}
 	_, err := s.kernels.Gradient(&s.batch, (&plan.Loss{Focal: &ce}).Plan(&s.batch, nil), &plan.Output{Grad: to})
@@ -286,14 +286,6 @@ func lovaszMemory[T float32 | float64]() *lovaszScratch[T] {
 }
 
 func (m *lovaszScratch[T]) release() { m.pool.Put(m) }
-
-// grown returns s with n elements, whatever they are.
-func grown[E any](s []E, n int) []E {
-	if cap(s) < n {
-		return make([]E, n)
-	}
-	return s[:n]
-}
 
 // lovaszGroup is what is sorted together: an image or the batch, and a set of classes.
 type lovaszGroup[T float32 | float64] struct {

@@ -96,7 +96,7 @@ func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy) (value *tenso
 	all := s.batch.N * s.batch.V
 	m := topkMemory[T]()
 	defer m.release()
-	m.class = grown(m.class, all)
+	m.class = cpu.Grow(m.class, all)
 	if err := s.kernels.ClassBytes(m.class, &s.batch); err != nil {
 		return nil, false, public(err)
 	}
@@ -167,7 +167,7 @@ func newTopkScore[T float32 | float64](s *topkSum, m *topkScratch[T]) (*topkScor
 		score.logits = s.batch.Logits.Data().([]T)
 		return score, nil
 	}
-	m.elements = grown(m.elements, len(m.class))
+	m.elements = cpu.Grow(m.elements, len(m.class))
 	e := tensor.New(tensor.WithShape(s.batch.N, s.batch.V), tensor.WithBacking(m.elements))
 	p := s.described.Plan(&s.batch, nil)
 	if _, err := s.kernels.Gradient(&s.batch, p, &plan.Output{Elements: e}); err != nil {
@@ -315,7 +315,7 @@ func (m *topkScratch[T]) crossEntropy(s *topkSum, taken []uint32, scale float64)
 		return 0, nil
 	}
 	n, c, voxels := len(taken), s.batch.C, s.batch.V
-	m.logits, m.selected = grown(m.logits, c*n), grown(m.selected, n)
+	m.logits, m.selected = cpu.Grow(m.logits, c*n), cpu.Grow(m.selected, n)
 	batch := plan.Batch{N: 1, C: c, V: n, Space: [3]int{1, 1, n},
 		Logits: tensor.New(tensor.WithShape(1, c, n), tensor.WithBacking(m.logits)),
 		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, n), tensor.WithBacking(m.selected)), Argument: "target"}}
@@ -325,7 +325,7 @@ func (m *topkScratch[T]) crossEntropy(s *topkSum, taken []uint32, scale float64)
 		parallel.Each((n+part-1)/part, func(i int) { f(i*part, taken[i*part:min((i+1)*part, n)]) })
 	}
 	// rows stores where channel 0 of each voxel is.
-	m.rows = grown(m.rows, n)
+	m.rows = cpu.Grow(m.rows, n)
 	eachTaken(func(lo int, taken []uint32) {
 		before, end := 0, 0 // of the logits of a sample, behind its voxels
 		for i, at := range taken {
@@ -356,7 +356,7 @@ func (m *topkScratch[T]) crossEntropy(s *topkSum, taken []uint32, scale float64)
 		}
 		return scale * sums.Pointwise, nil
 	}
-	m.grad = grown(m.grad, c*n)
+	m.grad = cpu.Grow(m.grad, c*n)
 	p.Pointwise.Scale *= s.cfg.GradScale // not in the sums
 	sums, err := s.kernels.Gradient(&batch, p, &plan.Output{Grad: tensor.New(tensor.WithShape(1, c, n), tensor.WithBacking(m.grad))})
 	if err != nil {
@@ -386,7 +386,7 @@ func (m *topkScratch[T]) gatherWeights(w *tensor.Dense, taken []uint32) *tensor.
 }
 
 func gathered[T any](dst, from []T, at []uint32) []T {
-	dst = grown(dst, len(at))
+	dst = cpu.Grow(dst, len(at))
 	for i, a := range at {
 		dst[i] = from[a]
 	}

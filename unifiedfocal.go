@@ -208,16 +208,8 @@ func (l UnifiedFocal) evalBinary(c *hostCall, weight, gamma, exponent [2]float64
 		}
 	}
 	value += float64(l.Lambda*elements) / voxels
-	if c.grad != nil {
-		pass.Scale, pass.Grad = l.Lambda/voxels*c.cfg.GradScale, c.grad
-		for i := range pass.Slope {
-			for y := range pass.Slope[i] {
-				pass.Slope[i][y] *= c.cfg.GradScale
-			}
-		}
-		if _, err := c.kernels.Binary(&pass); err != nil {
-			return nil, public(err)
-		}
+	if err := c.binaryGradient(&pass, l.Lambda/voxels); err != nil {
+		return nil, err
 	}
 	return plan.FromNumber(value), nil
 }

@@ -69,7 +69,7 @@ func (r *mapReader) readPlane(p *bitPlane, n, x int, s *bitScratch) error {
 // whether the others are 0.
 func (r *mapReader) pack(dst []uint64, at, size int, s *bitScratch) (hard bool) {
 	if r.bytes != nil {
-		s.y = grow(s.y, size+63)
+		s.y = Grow(s.y, size+63)
 		clear(s.y[size:])
 		if !r.kernels.labels(s.y[:size], r.bytes[at:at+size], &labelRules{cap: noClass - 1, limit: 2}) {
 			return false

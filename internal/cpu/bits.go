@@ -90,7 +90,7 @@ func (g *planeShape) set(rows, length int) {
 	g.size, g.length = rows*length, length
 	g.words, g.pad = (g.size+63)/64, length/64+1
 	for _, mask := range []*[]uint64{&g.starts, &g.ends, &g.top, &g.bottom} {
-		*mask = grow(*mask, g.words)
+		*mask = Grow(*mask, g.words)
 		clear(*mask)
 	}
 	set := func(mask []uint64, i int) { mask[i/64] |= 1 << (i % 64) }
@@ -300,7 +300,7 @@ func (p *bitPlane) resize(c int) {
 // padded returns mask with the length of a padded plane and zeros as padding, and the
 // words of the plane in it.
 func (g *planeShape) padded(mask []uint64) (all, inner []uint64) {
-	mask = grow(mask, g.words+2*g.pad)
+	mask = Grow(mask, g.words+2*g.pad)
 	clear(mask[:g.pad])
 	clear(mask[g.pad+g.words:])
 	return mask, mask[g.pad:][:g.words]
@@ -320,7 +320,7 @@ func (l *labelReader) readPlane(p *bitPlane, n, x int, s *bitScratch) error {
 	src, isUint8 := l.target.([]uint8)
 	if !isUint8 || l.C > 2 || !l.kernels.foreground(fore, ignored, src[n*l.V+lo:n*l.V+hi], &l.rules) {
 		// The kernels read the labels of whole words.
-		s.y = grow(s.y, g.size+63)
+		s.y = Grow(s.y, g.size+63)
 		if err := l.read(n, lo, hi, s.y, &s.class); err != nil {
 			return err
 		}

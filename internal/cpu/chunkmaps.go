@@ -15,7 +15,7 @@ type chunkMaps struct {
 func (m *chunkMaps) read(r *mapReader, ch chunk, exclusive bool) bool {
 	size := ch.hi - ch.lo
 	m.channels, m.words = r.C, (size+63)/64
-	m.bits = grow(m.bits, m.channels*m.words)
+	m.bits = Grow(m.bits, m.channels*m.words)
 	// By strips, so that a soft map is found before the whole chunk is read.
 	for lo := 0; lo < size; lo += stripVoxels {
 		hi := min(lo+stripVoxels, size)

@@ -54,7 +54,7 @@ func (l *labelReader) read(n, lo, hi int, y []uint8, class *[]int32) error {
 		return nil
 	}
 	// Other types; of uint8 labels, the error that names the first invalid one.
-	*class = grow(*class, hi-lo)
+	*class = Grow(*class, hi-lo)
 	if err := classes(l.batch, n, lo, hi, *class); err != nil {
 		return err
 	}

@@ -167,8 +167,8 @@ type scratch struct {
 	soft   softScratch
 }
 
-// grow returns s with length n, in the same memory if that is large enough.
-func grow[T any](s []T, n int) []T {
+// Grow returns s with length n, in the same memory if that is large enough.
+func Grow[T any](s []T, n int) []T {
 	if cap(s) < n {
 		return make([]T, n)
 	}
@@ -183,7 +183,7 @@ func sumChunks(n, v, width int, order parallel.Order, work func(c chunk, acc []f
 	per := chunksPerSample(v)
 	buf := sumsPool.Get().(*[]float64)
 	defer sumsPool.Put(buf)
-	*buf = grow(*buf, n*per*width)
+	*buf = Grow(*buf, n*per*width)
 	acc := *buf
 	clear(acc)
 	err := unitsInOrder(n*per, order, func(i int, s *scratch) error {

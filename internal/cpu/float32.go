@@ -203,8 +203,8 @@ type stripScratch struct {
 // softmaxChunk is chunk for three or more channels by softmax.
 func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok bool, err error) {
 	rows := 1 + 3*f.C
-	s.sums, s.acc = grow(s.sums, rows*lanes), grow(s.acc, rows*lanes)
-	s.xs, s.gs = grow(s.xs, f.C*block), grow(s.gs, f.C*block)
+	s.sums, s.acc = Grow(s.sums, rows*lanes), Grow(s.acc, rows*lanes)
+	s.xs, s.gs = Grow(s.xs, f.C*block), Grow(s.gs, f.C*block)
 	clear(s.acc)
 	if len(s.e) < kernel.SoftmaxBuffer(f.C) {
 		s.e = alignedFloats(kernel.SoftmaxBuffer(f.C))
@@ -279,7 +279,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 		units, from = 1, 0
 	}
 	const width = kernel.Sums * lanes
-	s.acc = grow(s.acc, units*width)
+	s.acc = Grow(s.acc, units*width)
 	clear(s.acc)
 	if s.buf == nil {
 		s.buf, s.rest = alignedFloats(kernel.LogisticBuffer), alignedFloats(kernel.LogisticBuffer)

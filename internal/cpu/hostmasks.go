@@ -28,7 +28,7 @@ func (k Backend) TargetMasks(in *plan.Batch, channels []int) (*Masks, error) {
 	labels := newLabelReader(b, kernels)
 	masks := NewMasks(b.N*len(channels), b.V)
 	_, err := sumChunks(b.N, b.V, 0, parallel.Forwards, func(ch chunk, _ []float64, s *scratch) error {
-		wide := grow(s.row, stripVoxels)
+		wide := Grow(s.row, stripVoxels)
 		s.row = wide
 		for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
 			hi := min(lo+stripVoxels, ch.hi)
@@ -72,7 +72,7 @@ func (b *batch) membership(n, channel, lo, hi int, dst []float64, class *[]int32
 	if b.Target.Dense {
 		return maps(b, n, channel, lo, hi, dst)
 	}
-	*class = grow(*class, hi-lo)
+	*class = Grow(*class, hi-lo)
 	if err := classes(b, n, lo, hi, *class); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (k Backend) PredictionMasks(in *plan.Batch, activation plan.Activation, cha
 		threshold = 0.5
 	}
 	_, err := sumChunks(b.N, b.V, 0, parallel.Forwards, func(ch chunk, _ []float64, s *scratch) error {
-		s.row = grow(s.row, stripVoxels)
+		s.row = Grow(s.row, stripVoxels)
 		for j, c := range channels {
 			mask := masks.At(ch.n*len(channels) + j)[ch.lo/64 : (ch.hi+63)/64]
 			switch x := b.logits.(type) {

@@ -217,9 +217,9 @@ func (s *rowScratch[T]) reserve(c int) {
 			*row = alignedOf[T](c * kernel.Tile)
 		}
 	}
-	s.sums = grow(s.sums, c*kernel.RowSums*lanesOf[T]())
-	s.lanes = grow(s.lanes, len(s.sums))
-	s.target, s.soft, s.written = grow(s.target, c), grow(s.soft, c), grow(s.written, c)
+	s.sums = Grow(s.sums, c*kernel.RowSums*lanesOf[T]())
+	s.lanes = Grow(s.lanes, len(s.sums))
+	s.target, s.soft, s.written = Grow(s.target, c), Grow(s.soft, c), Grow(s.written, c)
 }
 
 // alignedOf returns n numbers from the start of a cache line.
@@ -479,7 +479,7 @@ func (t *rowTile[T]) loadTarget() (ok bool, err error) {
 			s.y[i] = noClass
 		}
 	default:
-		s.class = grow(s.class, kernel.Tile)
+		s.class = Grow(s.class, kernel.Tile)
 		if err := classes(t.batch, t.sample, t.lo, t.hi, s.class); err != nil {
 			return false, err
 		}

@@ -145,7 +145,7 @@ func softPlane(b *batch, k *kernels, src []float32, n, x int, sums *[sumLanes64]
 	planes, rows, length := b.Space[0], b.Space[1], b.Space[2]
 	size := rows * length
 	if len(s.ends) != size || s.length != length {
-		s.ends, s.length = grow(s.ends, size), length
+		s.ends, s.length = Grow(s.ends, size), length
 		clear(s.ends)
 		for at := 0; at < size; at += length {
 			s.ends[at], s.ends[at+length-1] = rowStart, rowEnd
@@ -158,7 +158,7 @@ func softPlane(b *batch, k *kernels, src []float32, n, x int, sums *[sumLanes64]
 	if at := sample + x*size; at > 0 && at+size < len(src) {
 		around = src[at-1 : at+size+1]
 	} else {
-		s.around = grow(s.around, size+2)
+		s.around = Grow(s.around, size+2)
 		around = s.around
 		copy(around[1:], own)
 	}

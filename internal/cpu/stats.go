@@ -81,9 +81,9 @@ type labelTile struct {
 }
 
 func (t *labelTile) reserve(c int) {
-	t.class = grow(t.class, tileVoxels)
-	t.row = grow(t.row, tileVoxels)
-	t.maps = grow(t.maps, c*tileVoxels)
+	t.class = Grow(t.class, tileVoxels)
+	t.row = Grow(t.row, tileVoxels)
+	t.maps = Grow(t.maps, c*tileVoxels)
 }
 
 // countChunk adds the numbers of valid voxels, of the foreground and of each class
@@ -153,7 +153,7 @@ type maskPlane struct {
 // the class k.
 func (p *maskPlane) read(b *batch, k *kernels, n, mask, x int, t *labelTile) error {
 	size := b.Space[1] * b.Space[2]
-	p.around = grow(p.around, size+2)
+	p.around = Grow(p.around, size+2)
 	p.mask = p.around[1 : size+1]
 	p.ignored = p.ignored[:0]
 	t.reserve(b.C)
@@ -202,7 +202,7 @@ func (p *maskPlane) read(b *batch, k *kernels, n, mask, x int, t *labelTile) err
 func gradientPlanes(b *batch, k *kernels, n, mask, lo, hi int, s *scratch, visit func(first int, magnitude []float64)) error {
 	planes, rows, length := b.Space[0], b.Space[1], b.Space[2]
 	size := rows * length
-	s.row = grow(s.row, size)
+	s.row = Grow(s.row, size)
 	before, center, after := &s.planes[0], &s.planes[1], &s.planes[2]
 	if err := before.read(b, k, n, mask, max(lo-1, 0), &s.labels); err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"image/color"
 	"io"
 	"math"
 	"strings"
@@ -13,18 +12,9 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
+	"github.com/x/afl/examples/internal/report"
 	"github.com/x/afl/internal/atomicfile"
 )
-
-// palette is Okabe and Ito's, whose colors color-blind readers can tell apart.
-var palette = []color.Color{
-	color.RGBA{0x00, 0x72, 0xB2, 0xFF},
-	color.RGBA{0x56, 0xB4, 0xE9, 0xFF},
-	color.RGBA{0xE6, 0x9F, 0x00, 0xFF},
-	color.RGBA{0xD5, 0x5E, 0x00, 0xFF},
-	color.RGBA{0x00, 0x9E, 0x73, 0xFF},
-	color.RGBA{0xCC, 0x79, 0xA7, 0xFF},
-}
 
 // writeChart draws for each network the time of PyTorch in each mode over ours, with a line
 // where both are equally fast.
@@ -61,7 +51,7 @@ func writeChart(path string, results []*result) error {
 		if err != nil {
 			return fmt.Errorf("draw %s: %w", path, err)
 		}
-		bars.Color = palette[i%len(palette)]
+		bars.Color = report.Color(i)
 		bars.LineStyle.Width = 0
 		bars.Offset = width * vg.Length(float64(i)-float64(len(peers)-1)/2)
 		p.Add(bars)

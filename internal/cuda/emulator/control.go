@@ -17,11 +17,14 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"unsafe"
+
+	"github.com/x/afl/internal/cuda/library"
 )
 
 // Library is the emulator loaded into this process. Its settings and counts are global to
@@ -121,6 +124,28 @@ func Load(t testing.TB, sources ...string) *Library {
 	}
 	t.Cleanup(l.Reset)
 	return l
+}
+
+// Open returns what open opens on the library as the driver, and closes it when the test ends. The
+// test fails if objects made in its context still exist when the context is destroyed.
+func Open[E io.Closer](t testing.TB, l *Library, open func() (E, error)) E {
+	t.Helper()
+	restore := library.Replace(l.Path)
+	e, err := open()
+	restore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaked := l.Count("leaked")
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := l.Count("leaked") - leaked; n != 0 {
+			t.Errorf("%d objects of the driver were not freed", n)
+		}
+	})
+	return e
 }
 
 // Reset restores all settings and removes faults.

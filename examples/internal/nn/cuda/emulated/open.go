@@ -11,7 +11,6 @@ import (
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/internal/cuda/emulator"
-	"github.com/x/afl/internal/cuda/library"
 )
 
 // Open returns a backend on an emulated GPU with 8 GiB of memory, and its engine, which is
@@ -20,21 +19,7 @@ func Open(t testing.TB) (nn.Backend, *gpu.Engine) {
 	t.Helper()
 	l := Load(t)
 	l.Set(t, "memory", 8<<30)
-	restore := library.Replace(l.Path)
-	e, err := gpu.Open(0)
-	restore()
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaked := l.Count("leaked")
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-		if n := l.Count("leaked") - leaked; n != 0 {
-			t.Errorf("%d objects of the driver were not freed", n)
-		}
-	})
+	e := emulator.Open(t, l, func() (*gpu.Engine, error) { return gpu.Open(0) })
 	b, err := cuda.On(e, nn.Float32)
 	if err != nil {
 		t.Fatal(err)
