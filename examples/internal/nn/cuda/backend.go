@@ -39,6 +39,8 @@ type backend struct {
 	taps    map[tapsKey]tapTable
 	garbage *garbage
 
+	stop uintptr // uint32: the training has to stop; 0 before its first use
+
 	precision Precision // of the convolutions that follow
 	vendor    vendor
 }

@@ -19,13 +19,13 @@ func (b *backend) SGDStep(value, gradient, velocity nn.Array, first bool, spec n
 	if o.err != nil {
 		return o.end()
 	}
-	p := C.AflUpdate{rate: C.float(spec.LearningRate), momentum: C.float(spec.Momentum), decay: C.float(spec.WeightDecay),
-		start: flag(first), nesterov: flag(spec.Nesterov)}
+	p := C.AflUpdate{momentum: C.float(spec.Momentum), nesterov: flag(spec.Nesterov)}
+	f := C.AflUpdateFactors{rate: C.float(spec.LearningRate), decay: C.float(spec.WeightDecay), start: flag(first)}
 	state := []*array{w, o.like("gradient", gradient, w.shape), nil}
 	if spec.Momentum != 0 {
 		state[2] = o.like("velocity", velocity, w.shape)
 	}
-	o.update("afl_nn_sgd", &p, state[0], state[1], state[2], nil)
+	o.update("afl_nn_sgd", &p, &f, state[0], state[1], state[2], nil)
 	return o.end()
 }
 
@@ -36,14 +36,14 @@ func (b *backend) AdamWStep(value, gradient, first, second nn.Array, spec nn.Ada
 	if o.err != nil {
 		return o.end()
 	}
-	p := C.AflUpdate{rate: C.float(spec.StepSize), decay: C.float(spec.Decay), beta1: C.float(spec.Beta1), beta2: C.float(spec.Beta2),
-		new1: C.float(1 - spec.Beta1), new2: C.float(1 - spec.Beta2), correction: C.float(spec.Correction), epsilon: C.float(spec.Epsilon)}
-	o.update("afl_nn_adamw", &p, w, o.like("gradient", gradient, w.shape), o.like("first", first, w.shape), o.like("second", second, w.shape))
+	p := C.AflUpdate{beta1: C.float(spec.Beta1), beta2: C.float(spec.Beta2), new1: C.float(1 - spec.Beta1), new2: C.float(1 - spec.Beta2), epsilon: C.float(spec.Epsilon)}
+	f := C.AflUpdateFactors{rate: C.float(spec.StepSize), decay: C.float(spec.Decay), correction: C.float(spec.Correction)}
+	o.update("afl_nn_adamw", &p, &f, w, o.like("gradient", gradient, w.shape), o.like("first", first, w.shape), o.like("second", second, w.shape))
 	return o.end()
 }
 
 // update enqueues an optimizer's step, with all arrays in the order of the value.
-func (o *op) update(kernel string, p *C.AflUpdate, value, gradient, first, second *array) {
+func (o *op) update(kernel string, p *C.AflUpdate, f *C.AflUpdateFactors, value, gradient, first, second *array) {
 	if o.err != nil {
 		return
 	}
@@ -57,6 +57,8 @@ func (o *op) update(kernel string, p *C.AflUpdate, value, gradient, first, secon
 		}
 	}
 	p.count = C.int64_t(value.elements())
+	pointAt(&p.factors, o.store(bytesOf(unsafe.Slice(f, 1))))
+	pointAt(&p.stop, o.stopFlag())
 	point(&p.value, value)
 	point(&p.gradient, gradient)
 	point(&p.first, first)
