@@ -66,37 +66,51 @@ func (o *op) update(kernel string, p *C.AflUpdate, f *C.AflUpdateFactors, value,
 	o.each(kernel, value.elements(), unsafe.Pointer(p))
 }
 
-// SumOfSquares implements nn.Backend.
-func (b *backend) SumOfSquares(xs ...nn.Array) (float64, error) {
-	o := b.begin("SumOfSquares")
+// squares are the parts of a sum of squares.
+type squares struct {
+	arrays   []*array
+	blocks   []int // parts of each array
+	parts    int
+	partials uintptr
+}
+
+// squares enqueues the parts of the sum of the squares of all values of xs.
+func (o *op) squares(xs []nn.Array) *squares {
 	const (
 		fewElements = 16 // of a thread
 		maxBlocks   = 1024
 	)
-	blocks, all := make([]int, len(xs)), 0
-	arrays := make([]*array, len(xs))
+	s := &squares{arrays: make([]*array, len(xs)), blocks: make([]int, len(xs))}
 	for i, x := range xs {
-		if arrays[i] = o.arg(fmt.Sprintf("array %d", i), x); o.err != nil {
-			return 0, o.end()
+		if s.arrays[i] = o.arg(fmt.Sprintf("array %d", i), x); o.err != nil {
+			return s
 		}
 		const each = fewElements * threads
-		blocks[i] = min((arrays[i].elements()+each-1)/each, maxBlocks)
-		all += blocks[i]
+		s.blocks[i] = min((s.arrays[i].elements()+each-1)/each, maxBlocks)
+		s.parts += s.blocks[i]
 	}
-	partials := o.scratch(8 * int64(all+1))
-	p := C.AflSquares{parts: C.int64_t(all)}
-	pointAt(&p.sum, partials)
-	at := partials + 8
-	for i, a := range arrays {
-		p.count = C.int64_t(a.elements())
+	s.partials = o.scratch(8 * int64(max(s.parts, 1)))
+	at := s.partials
+	for i, a := range s.arrays {
+		p := C.AflSquares{count: C.int64_t(a.elements())}
 		point(&p.x, a)
 		pointAt(&p.partials, at)
-		o.launch("afl_nn_squares", blocks[i], unsafe.Pointer(&p))
-		at += uintptr(8 * blocks[i])
+		o.launch("afl_nn_squares", s.blocks[i], unsafe.Pointer(&p))
+		at += uintptr(8 * s.blocks[i])
 	}
-	pointAt(&p.partials, partials+8)
+	return s
+}
+
+// SumOfSquares implements nn.Backend.
+func (b *backend) SumOfSquares(xs ...nn.Array) (float64, error) {
+	o := b.begin("SumOfSquares")
+	s := o.squares(xs)
+	at := o.scratch(8)
+	p := C.AflSquares{parts: C.int64_t(s.parts)}
+	pointAt(&p.partials, s.partials)
+	pointAt(&p.sum, at)
 	o.launch("afl_nn_sum_squares", 1, unsafe.Pointer(&p))
 	sum := make([]float64, 1)
-	o.read(bytesOf(sum), partials)
+	o.read(bytesOf(sum), at)
 	return sum[0], o.end()
 }
