@@ -21,6 +21,15 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 	}
 	shape := slices.Clone([]int(t.Shape()))
 	var a *array
+	switch {
+	case life == nn.Step:
+		if a = o.arrayOf(t); a != nil || o.err != nil {
+			return finished(a, o.end())
+		}
+	case b.prefetched.has(t):
+		o.fail("tensor is pinned for a step, want another one to keep")
+		return nil, o.end()
+	}
 	switch life {
 	case nn.Step:
 		a = o.rowMajor(shape...)
@@ -35,7 +44,12 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 			o.fail("%w", err)
 		}
 	}
-	if err := o.end(); err != nil {
+	return finished(a, o.end())
+}
+
+// finished returns the result of an operation, which is nil if it has failed.
+func finished(a *array, err error) (nn.Array, error) {
+	if err != nil {
 		return nil, err
 	}
 	return a, nil

@@ -32,9 +32,10 @@ func (b *backend) RunLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss n
 		return nil, o.end()
 	}
 	var tensors []*tensor.Dense // logits, label, gradient
+	ownLabel := false
 	defer func() {
-		for _, t := range tensors {
-			if t != nil {
+		for i, t := range tensors {
+			if t != nil && (i != 1 || ownLabel) {
 				b.engine.Release(t)
 			}
 		}
@@ -50,7 +51,10 @@ func (b *backend) RunLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss n
 	if label == nil {
 		add(nil, nil)
 	} else {
-		add(b.engine.Upload(label))
+		var t *tensor.Dense
+		var err error
+		t, ownLabel, err = o.tensorOf(label)
+		add(t, err)
 	}
 	add(b.engine.NewTensor(tensor.Float32, part...))
 	o.box("afl_nn_crop", a, inside, tensors[0])
