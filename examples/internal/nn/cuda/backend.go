@@ -26,7 +26,7 @@ func On(engine *cuda.Engine, dtype nn.DType) (nn.Backend, error) {
 		return nil, fmt.Errorf("nn/cuda: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
 	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{},
-		prefetched: prefetched{engine: engine, pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
+		prefetched: prefetched{engine: engine, runner: engine.Runner(), pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
 }
 
 // closeWith closes the engine when the backend is not referenced any more.
@@ -43,6 +43,9 @@ type backend struct {
 	garbage *garbage
 
 	prefetched prefetched
+
+	stop   uintptr // uint32: updates change nothing; 0 before its first use
+	failed error   // of EndStep, to be returned by the next operation or RunStep
 
 	precision Precision // of the convolutions that follow
 	vendor    vendor
@@ -97,17 +100,18 @@ func (b *backend) Release(x nn.Array) {
 func (b *backend) release(a *array) {
 	if a.memory.address != 0 {
 		b.giveBack(a)
-		a.memory.address = 0
 	}
+	a.memory.address = 0
 }
 
 // giveBack frees an array's memory, or leaves the place of an input to the next one.
 func (b *backend) giveBack(a *array) {
-	if a.slot == nil {
+	switch {
+	case a.slot != nil:
+		a.slot.taken, a.slot = false, nil
+	case !a.memory.input:
 		b.free(a.memory.address)
-		return
 	}
-	a.slot.taken, a.slot = false, nil
 }
 
 // free returns memory to the pool. That fails only if the engine is closed or lost, and all of
@@ -123,6 +127,9 @@ func (b *backend) EndStep(keep ...nn.Array) {
 		b.release(a)
 		return true
 	})
+	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory.input }) {
+		b.failed = errors.Join(b.failed, b.runner.NextInputs())
+	}
 	b.collect()
 }
 

@@ -11,6 +11,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/cuda"
+	"github.com/x/afl/internal/cuda/kernel"
 )
 
 // prefetched copies the inputs of steps to the device: from pinned memory by a stream of its own to
@@ -25,6 +26,7 @@ import (
 // before.
 type prefetched struct {
 	engine *cuda.Engine
+	runner kernel.Runner
 
 	mu     sync.Mutex
 	stream *cuda.CopyStream // nil before the first copy
@@ -38,7 +40,8 @@ type prefetched struct {
 type slot struct {
 	landing, place *tensor.Dense
 	used           *cuda.Event   // after the last use of landing on the engine's stream
-	holds          *tensor.Dense // the pinned tensor that is in landing, or on its way, and not used yet
+	landed         *tensor.Dense // the pinned tensor that is in landing, or on its way, and not used yet
+	placed         *tensor.Dense // the pinned tensor that is in place and not used yet
 	taken          bool          // an array of the current step lies in place
 }
 
@@ -100,6 +103,9 @@ func (p *prefetched) pin(t *tensor.Dense) (*tensor.Dense, error) {
 	if err == nil {
 		pinned, err = b.Tensor(t.Dtype(), t.Shape()...)
 	}
+	if err == nil {
+		copy(pinned.Raw, t.Raw)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -107,7 +113,6 @@ func (p *prefetched) pin(t *tensor.Dense) (*tensor.Dense, error) {
 		return nil, err
 	}
 	b.begun = false
-	copy(pinned.Raw, t.Raw)
 	p.pinned[pinned] = b
 	return pinned, nil
 }
@@ -155,8 +160,11 @@ func (p *prefetched) unpin(t *tensor.Dense) {
 	}
 	delete(p.pinned, t)
 	for _, s := range p.slots {
-		if s.holds == t {
-			s.holds = nil
+		if s.landed == t {
+			s.landed = nil
+		}
+		if s.placed == t {
+			s.placed = nil
 		}
 	}
 	p.free = append(p.free, b)
@@ -170,14 +178,10 @@ func (p *prefetched) prefetch(t *tensor.Dense) error {
 		return errors.New("the tensor was not returned by Pin, or is unpinned")
 	}
 	s, err := p.slot(t)
-	if err != nil || s == nil || s.holds != nil {
+	if err != nil || s == nil || s.landed != nil || s.placed == t {
 		return err
 	}
-	if err := p.copy(s.landing, t, b, s.used); err != nil {
-		return err
-	}
-	s.holds = t
-	return nil
+	return p.land(s, t, b)
 }
 
 // slot returns the slot of a tensor, nil if there are too many.
@@ -203,12 +207,12 @@ func (p *prefetched) slot(t *tensor.Dense) (*slot, error) {
 	if s.used, err = p.engine.NewEvent(); err != nil {
 		return nil, err
 	}
-	if s.landing, err = p.engine.NewTensor(t.Dtype(), t.Shape()...); err != nil {
+	if s.landing, err = p.keep(t); err != nil {
 		return nil, errors.Join(err, s.used.Close())
 	}
 	// Work that used the memory before may be pending on the engine's stream.
 	if err = s.used.Record(); err == nil {
-		s.place, err = p.engine.NewTensor(t.Dtype(), t.Shape()...)
+		s.place, err = p.keep(t)
 	}
 	if err != nil {
 		return nil, errors.Join(err, p.engine.Release(s.landing), s.used.Close())
@@ -217,47 +221,23 @@ func (p *prefetched) slot(t *tensor.Dense) (*slot, error) {
 	return &s, nil
 }
 
-// use enqueues the copy of a pinned tensor to a place on the device, and makes the engine's work
-// that follows wait for it. Where the tensor has a slot, move enqueues the copy from the landing
-// place to that of the slot or, if that is taken, elsewhere. Otherwise use copies to what alloc
-// returns. It returns false for a tensor that is not pinned.
-func (p *prefetched) use(t *tensor.Dense, move func(s *slot) error, alloc func() (*tensor.Dense, error)) (bool, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	b := p.pinned[t]
-	if b == nil {
-		return false, nil
-	}
-	s, err := p.slot(t)
+// keep returns a tensor like t on the device, which outlives the step.
+func (p *prefetched) keep(t *tensor.Dense) (*tensor.Dense, error) {
+	at, err := p.runner.Keep(int64(len(t.Raw)))
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	if s == nil {
-		dst, err := alloc()
-		if err != nil {
-			return false, err
-		}
-		if err := p.before.Record(); err != nil {
-			return false, err
-		}
-		if err := p.copy(dst, t, b, p.before); err != nil {
-			return false, err
-		}
-		return true, p.engine.Wait(b.copied)
+	return tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithEngine(p.engine), tensor.FromMemory(at, uintptr(len(t.Raw)))), nil
+}
+
+// land enqueues the copy of a pinned tensor to landing, in place of what was there.
+func (p *prefetched) land(s *slot, t *tensor.Dense, b *pinnedBuffer) error {
+	s.landed = nil
+	if err := p.copy(s.landing, t, b, s.used); err != nil {
+		return err
 	}
-	if s.holds != t {
-		if err := p.copy(s.landing, t, b, s.used); err != nil {
-			return false, err
-		}
-	}
-	if err := p.engine.Wait(b.copied); err != nil {
-		return false, err
-	}
-	s.holds = nil // of another tensor it is copied again
-	if err := move(s); err != nil {
-		return false, err
-	}
-	return true, s.used.Record()
+	s.landed = t
+	return nil
 }
 
 // copy enqueues the copy of a pinned tensor on the copy stream, after an event.
@@ -275,70 +255,160 @@ func (p *prefetched) copy(dst, t *tensor.Dense, b *pinnedBuffer, after *cuda.Eve
 	return nil
 }
 
-// arrayOf returns a pinned tensor of float32 as an array of the step, nil for others. A volume that
-// has a slot is in channels-last order.
-func (o *op) arrayOf(t *tensor.Dense) (a *array) {
-	if o.err != nil || t.Dtype() != tensor.Float32 {
-		return nil
-	}
-	shape := slices.Clone([]int(t.Shape()))
-	done, err := o.prefetched.use(t, func(s *slot) error {
-		if s.taken {
-			a = o.array(shape...)
-		} else {
-			s.taken = true
-			a = &array{owner: o.backend, shape: shape, memory: &memory{s.place.Uintptr()}, slot: s}
-			if len(shape) == 5 {
-				a.order = channelsLast
-			}
-			o.step = append(o.step, a)
+// take lands a pinned tensor if it has not landed, makes the engine wait for it, and has move
+// enqueue its copy from landing to elsewhere.
+func (p *prefetched) take(s *slot, t *tensor.Dense, move func() error) error {
+	b := p.pinned[t]
+	if s.landed != t {
+		if err := p.land(s, t, b); err != nil {
+			return err
 		}
-		if o.err != nil {
+	}
+	if err := p.engine.Wait(b.copied); err != nil {
+		return err
+	}
+	if err := move(); err != nil {
+		return err
+	}
+	s.landed = nil
+	return s.used.Record()
+}
+
+// toPlace moves a pinned tensor to the free place of its slot: volumes of float32 in channels-last
+// order, others as they are.
+func (o *op) toPlace(s *slot, t *tensor.Dense) error {
+	err := o.prefetched.take(s, t, func() error { return o.move(s, s.place.Uintptr()) })
+	if err == nil {
+		s.placed = t
+	}
+	return err
+}
+
+// move enqueues the copy from landing to device memory, in the order of toPlace.
+func (o *op) move(s *slot, to uintptr) error {
+	from := s.landing
+	if from.Dtype() == tensor.Float32 && from.Dims() == 5 {
+		landed := &array{owner: o.backend, shape: from.Shape(), memory: &memory{address: from.Uintptr()}}
+		if !landed.sameInBothOrders() {
+			o.permute("afl_nn_to_channels_last", landed, to)
 			return o.err
 		}
-		if a.order == rowMajor || a.sameInBothOrders() {
-			return o.runner.Copy(a.memory.address, s.landing.Uintptr(), a.bytes())
+	}
+	return o.runner.Copy(to, from.Uintptr(), int64(len(from.Raw)))
+}
+
+// arrive moves all that has landed to its place, where that is free, so that the step reads it
+// there without further waits between its operations.
+func (o *op) arrive() error {
+	for _, s := range o.prefetched.slots {
+		if s.landed == nil || s.placed != nil || s.taken {
+			continue
 		}
-		landed := &array{owner: o.backend, shape: shape, memory: &memory{s.landing.Uintptr()}}
-		o.permute("afl_nn_to_channels_last", landed, a.memory.address)
-		return o.err
-	}, func() (*tensor.Dense, error) {
-		dst, err := o.engine.NewTensor(tensor.Float32, shape...)
-		if err == nil {
-			a = &array{owner: o.backend, shape: shape, memory: &memory{dst.Uintptr()}}
-			o.step = append(o.step, a)
+		if err := o.toPlace(s, s.landed); err != nil {
+			return err
 		}
-		return dst, err
-	})
+	}
+	return nil
+}
+
+// arrayOf returns a pinned tensor of float32 as an array of the step.
+func (o *op) arrayOf(t *tensor.Dense) *array {
+	p := &o.prefetched
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a, err := o.arrayIn(t)
 	if err != nil {
 		o.fail("%w", err)
-	}
-	if !done {
-		return nil
 	}
 	return a
 }
 
-// tensorOf returns a tensor of the host on the device, and whether the caller releases it.
-func (o *op) tensorOf(t *tensor.Dense) (device *tensor.Dense, own bool, err error) {
-	move := func(s *slot) error {
-		device = s.place
-		return o.runner.Copy(s.place.Uintptr(), s.landing.Uintptr(), int64(len(t.Raw)))
+func (o *op) arrayIn(t *tensor.Dense) (*array, error) {
+	if o.err != nil {
+		return nil, o.err
 	}
-	alloc := func() (*tensor.Dense, error) {
-		device, err = o.engine.NewTensor(t.Dtype(), t.Shape()...)
-		own = err == nil
-		return device, err
+	if err := o.arrive(); err != nil {
+		return nil, err
 	}
-	done, err := o.prefetched.use(t, move, alloc)
-	if done || err != nil {
-		return device, own, err
+	shape := slices.Clone([]int(t.Shape()))
+	s, err := o.prefetched.slot(t)
+	if err != nil {
+		return nil, err
 	}
-	pinned, err := o.prefetched.pin(t)
+	if s == nil {
+		a := o.rowMajor(shape...)
+		if o.err != nil {
+			return nil, o.err
+		}
+		return a, o.copyInStep(tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithEngine(o.engine), tensor.FromMemory(a.memory.address, uintptr(len(t.Raw)))), t)
+	}
+	if s.placed == nil && !s.taken {
+		if err := o.toPlace(s, t); err != nil {
+			return nil, err
+		}
+	}
+	if s.placed != t { // another input is there
+		a := o.array(shape...)
+		if o.err != nil {
+			return nil, o.err
+		}
+		return a, o.prefetched.take(s, t, func() error { return o.move(s, a.memory.address) })
+	}
+	s.placed, s.taken = nil, true
+	a := &array{owner: o.backend, shape: shape, memory: &memory{address: s.place.Uintptr(), input: true}, slot: s}
+	if len(shape) == 5 {
+		a.order = channelsLast
+	}
+	o.step = append(o.step, a)
+	return a, nil
+}
+
+// copyInStep copies a pinned tensor that has no slot to memory of the step.
+func (o *op) copyInStep(dst, t *tensor.Dense) error {
+	p := &o.prefetched
+	b := p.pinned[t]
+	if err := p.before.Record(); err != nil {
+		return err
+	}
+	if err := p.copy(dst, t, b, p.before); err != nil {
+		return err
+	}
+	return p.engine.Wait(b.copied)
+}
+
+// tensorOf returns a pinned tensor as one on the device, which the caller releases if it is
+// temporary. Otherwise it is valid until the next operation that takes a pinned tensor.
+func (o *op) tensorOf(t *tensor.Dense) (device *tensor.Dense, temporary bool) {
+	p := &o.prefetched
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o.err != nil {
+		return nil, false
+	}
+	device, temporary, err := o.tensorIn(t)
+	if err != nil {
+		o.fail("%w", err)
+	}
+	return device, temporary
+}
+
+func (o *op) tensorIn(t *tensor.Dense) (device *tensor.Dense, temporary bool, err error) {
+	s, err := o.prefetched.slot(t)
 	if err != nil {
 		return nil, false, err
 	}
-	defer o.prefetched.unpin(pinned)
-	_, err = o.prefetched.use(pinned, move, alloc)
-	return device, own, err
+	volume := t.Dtype() == tensor.Float32 && t.Dims() == 5 // whose place has another order
+	if s != nil && !volume && s.placed == nil && !s.taken {
+		if err := o.toPlace(s, t); err != nil {
+			return nil, false, err
+		}
+	}
+	if s != nil && !volume && s.placed == t {
+		s.placed = nil
+		return s.place, false, nil
+	}
+	if device, err = o.engine.NewTensor(t.Dtype(), t.Shape()...); err != nil {
+		return nil, false, err
+	}
+	return device, true, o.copyInStep(device, t)
 }
