@@ -33,7 +33,8 @@ type array struct {
 	shape  []int
 	memory *memory
 	order  order
-	kept   bool // created with nn.Kept
+	kept   bool  // created with nn.Kept
+	slot   *slot // of the input whose place the memory is, or nil for memory of the pool
 }
 
 // memory is that of an array. It is separate from the array so that it can be freed when the
@@ -135,9 +136,7 @@ func (o *op) convert(a *array, to order, kernel string) *array {
 		if o.err != nil {
 			return a
 		}
-		if !a.memory.input {
-			o.free(a.memory.address)
-		}
+		o.giveBack(a)
 		a.memory.address, a.memory.input = address, false
 	}
 	a.order = to

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/cuda"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/internal/cuda/kernel"
@@ -23,7 +25,8 @@ func On(engine *cuda.Engine, dtype nn.DType) (nn.Backend, error) {
 	case dtype != nn.Float32:
 		return nil, fmt.Errorf("nn/cuda: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
-	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{}}, nil
+	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{},
+		prefetched: prefetched{engine: engine, runner: engine.Runner(), pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
 }
 
 // closeWith closes the engine when the backend is not referenced any more.
@@ -38,6 +41,8 @@ type backend struct {
 	step    []*array // that EndStep releases
 	taps    map[tapsKey]tapTable
 	garbage *garbage
+
+	prefetched prefetched
 
 	stop   uintptr // uint32: updates change nothing; 0 before its first use
 	failed error   // of EndStep, to be returned by the next operation or RunStep
@@ -93,10 +98,20 @@ func (b *backend) Release(x nn.Array) {
 }
 
 func (b *backend) release(a *array) {
-	if a.memory.address != 0 && !a.memory.input {
-		b.free(a.memory.address)
+	if a.memory.address != 0 {
+		b.giveBack(a)
 	}
 	a.memory.address = 0
+}
+
+// giveBack frees an array's memory, or leaves the place of an input to the next one.
+func (b *backend) giveBack(a *array) {
+	switch {
+	case a.slot != nil:
+		a.slot.taken, a.slot = false, nil
+	case !a.memory.input:
+		b.free(a.memory.address)
+	}
 }
 
 // free returns memory to the pool. That fails only if the engine is closed or lost, and all of
