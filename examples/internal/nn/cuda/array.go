@@ -40,6 +40,7 @@ type array struct {
 // garbage collector finds a kept array unreferenced.
 type memory struct {
 	address uintptr // 0 after the array was released or its step has ended
+	input   bool    // of the step's inputs, which are not of the pool
 }
 
 // Shape implements nn.Array.
@@ -81,18 +82,18 @@ func (o *op) rowMajor(shape ...int) *array {
 	if o.err != nil {
 		return nil
 	}
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address}}
+	a := &array{owner: o.backend, shape: shape, memory: &memory{address: address}}
 	o.step = append(o.step, a)
 	return a
 }
 
 // keptArray returns a kept array in row-major order with arbitrary content.
 func (o *op) keptArray(shape []int) *array {
-	address := o.alloc(4 * int64(nn.Elements(shape)))
+	address := o.keep(4 * int64(nn.Elements(shape)))
 	if o.err != nil {
 		return nil
 	}
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address}, kept: true}
+	a := &array{owner: o.backend, shape: shape, memory: &memory{address: address}, kept: true}
 	runtime.AddCleanup(a, o.garbage.add, a.memory)
 	return a
 }
@@ -134,8 +135,10 @@ func (o *op) convert(a *array, to order, kernel string) *array {
 		if o.err != nil {
 			return a
 		}
-		o.free(a.memory.address)
-		a.memory.address = address
+		if !a.memory.input {
+			o.free(a.memory.address)
+		}
+		a.memory.address, a.memory.input = address, false
 	}
 	a.order = to
 	return a

@@ -39,6 +39,9 @@ type backend struct {
 	taps    map[tapsKey]tapTable
 	garbage *garbage
 
+	stop   uintptr // uint32: updates change nothing; 0 before its first use
+	failed error   // of EndStep, to be returned by the next operation or RunStep
+
 	precision Precision // of the convolutions that follow
 	vendor    vendor
 }
@@ -90,10 +93,10 @@ func (b *backend) Release(x nn.Array) {
 }
 
 func (b *backend) release(a *array) {
-	if a.memory.address != 0 {
+	if a.memory.address != 0 && !a.memory.input {
 		b.free(a.memory.address)
-		a.memory.address = 0
 	}
+	a.memory.address = 0
 }
 
 // free returns memory to the pool. That fails only if the engine is closed or lost, and all of
@@ -109,6 +112,9 @@ func (b *backend) EndStep(keep ...nn.Array) {
 		b.release(a)
 		return true
 	})
+	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory.input }) {
+		b.failed = errors.Join(b.failed, b.runner.NextInputs())
+	}
 	b.collect()
 }
 
