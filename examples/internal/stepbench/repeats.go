@@ -52,7 +52,7 @@ func repeat(ctx context.Context, args []string, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "# Equal bits\n\n%d steps from the same start, %d times. The digest is of the losses, parameters and running statistics.\n\n", *steps, *times)
+	fmt.Fprintf(out, "# Equal bits\n\nSteps from the same start: %d. Repeats: %d. The digest is of the losses, parameters and running statistics.\n\n", *steps, *times)
 	fmt.Fprint(out, "| network | input | on | digest | outcome | s |\n|---|---|---|---|---|--:|\n")
 	left := &unfinishedError{}
 	for _, name := range strings.Split(*backendList, ",") {
