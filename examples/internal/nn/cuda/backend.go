@@ -90,9 +90,20 @@ func (b *backend) Release(x nn.Array) {
 }
 
 func (b *backend) release(a *array) {
-	if a.memory.address != 0 {
-		b.free(a.memory.address)
-		a.memory.address = 0
+	if a.formula != nil {
+		b.dropAll(a.formula)
+	}
+	b.drop(a.memory)
+	a.memory, a.formula = nil, nil
+}
+
+// drop ends one use of memory, and frees it after the last.
+func (b *backend) drop(m *memory) {
+	if m == nil {
+		return
+	}
+	if m.users--; m.users == 0 {
+		b.free(m.address)
 	}
 }
 
@@ -102,6 +113,16 @@ func (b *backend) free(address uintptr) { b.runner.Free(address) }
 
 // EndStep implements nn.Backend.
 func (b *backend) EndStep(keep ...nn.Array) {
+	for _, x := range keep {
+		// A formula may read memory of the step. If there is no memory for its values, the
+		// array ends, too, and its next use fails.
+		if a, ok := x.(*array); ok && a.owner == b {
+			o := b.begin("nn/cuda: EndStep")
+			if o.force(a); o.end() != nil {
+				b.release(a)
+			}
+		}
+	}
 	b.step = slices.DeleteFunc(b.step, func(a *array) bool {
 		if slices.Contains(keep, nn.Array(a)) {
 			return false
