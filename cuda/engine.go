@@ -19,7 +19,8 @@ import (
 // implements [tensor.Engine]. The package documentation describes the order of work.
 type Engine struct {
 	device  Device
-	session session
+	session session // steps
+	steps   *repeater
 	pool    *pool
 
 	// life is locked for reading by calls of the driver and for writing by Close.
@@ -38,6 +39,7 @@ type Engine struct {
 	status     uintptr // first rejected element of the current evaluation
 	reported   uintptr // first rejected element not yet reported
 	results    results
+	reports    reports
 
 	mu       sync.Mutex // guards the following
 	owned    map[*owned]struct{}
@@ -88,8 +90,9 @@ func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, er
 	if err != nil {
 		return nil, err
 	}
+	steps := newRepeater(s)
 	e := &Engine{
-		device: device, session: s, pool: newPool(s), code: newCode(s, device),
+		device: device, session: steps, steps: steps, pool: newPool(steps), code: newCode(steps, device),
 		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{},
 	}
 	if err := e.prepare(); err != nil {
@@ -166,6 +169,7 @@ func (e *Engine) Close() error {
 	if e.staging.memory != nil {
 		keep(e.session.freeHost(e.staging.memory))
 	}
+	keep(e.reports.close(e.session))
 	keep(e.pool.close())
 	keep(e.code.close())
 	keep(e.session.close())
@@ -282,6 +286,15 @@ func (e *Engine) alloc(bytes int64) (address uintptr, err error) {
 	return address, err
 }
 
+// keep is alloc for memory that outlives the step that allocates it.
+func (e *Engine) keep(bytes int64) (address uintptr, err error) {
+	err = e.do(func(session) (err error) {
+		address, err = e.pool.keep(bytes)
+		return err
+	})
+	return address, err
+}
+
 // free returns memory to the pool, in stream order: work enqueued before may still use
 // it.
 func (e *Engine) free(address uintptr) error {
@@ -298,12 +311,12 @@ func (e *Engine) run(set *kernel.Set, name string, blocks int, arguments unsafe.
 	if blocks < 1 || blocks > 1<<31-1 {
 		return fmt.Errorf("cuda: kernel %s asks for %d blocks, and a grid has 1 to 2³¹−1", name, blocks)
 	}
-	return e.do(func(s session) error {
+	return e.do(func(session) error {
 		f, err := e.code.function(set, name)
 		if err != nil {
 			return err
 		}
-		if err := s.launch(f, blocks, arguments); err != nil {
+		if err := e.steps.launchNamed(f, name, blocks, unsafe.Slice((*byte)(arguments), set.ArgumentBytes(name))); err != nil {
 			return fmt.Errorf("cuda: kernel %s: %w", name, err)
 		}
 		return nil

@@ -21,6 +21,12 @@ func (r runner) Alloc(bytes int64) (uintptr, error) {
 	return address, public(err)
 }
 
+// Keep implements [kernel.Runner].
+func (r runner) Keep(bytes int64) (uintptr, error) {
+	address, err := r.engine.keep(bytes)
+	return address, public(err)
+}
+
 // Free implements [kernel.Runner].
 func (r runner) Free(address uintptr) error { return public(r.engine.free(address)) }
 
@@ -48,6 +54,43 @@ func (r runner) Zero(to uintptr, bytes int64) error {
 		}
 		return zero(s, to, bytes)
 	})
+}
+
+// Step implements [kernel.Runner].
+func (r runner) Step(work func() error) error { return r.engine.step(work) }
+
+// InStep implements [kernel.Runner].
+func (r runner) InStep() bool { return r.engine.inStep() }
+
+// Input implements [kernel.Runner].
+func (r runner) Input(from []byte) (uintptr, error) { return r.engine.input(from) }
+
+// NextInputs implements [kernel.Runner].
+func (r runner) NextInputs() error { return r.engine.nextInputs() }
+
+// Later implements [kernel.Runner].
+func (r runner) Later(from uintptr, bytes int64) (func() ([]byte, error), error) {
+	return r.engine.later(from, bytes)
+}
+
+// LaterNumber implements [kernel.Runner].
+func (r runner) LaterNumber(from uintptr) (func() (float64, error), error) {
+	read, err := r.engine.laterNumber(from)
+	if err != nil {
+		return nil, err
+	}
+	return func() (float64, error) {
+		x, err := read()
+		return x, public(err)
+	}, nil
+}
+
+// DescribeSteps implements [kernel.Runner].
+func (r runner) DescribeSteps() string { return r.engine.describeSteps() }
+
+// Call implements [kernel.Runner].
+func (r runner) Call(key []uint64, call func() error) error {
+	return r.engine.do(func(session) error { return r.engine.steps.call(key, call) })
 }
 
 // Within implements [kernel.Runner].

@@ -42,8 +42,12 @@ type array struct {
 // their operand's release.
 type memory struct {
 	address uintptr
-	users   int // arrays and formulas
+	users   int  // arrays and formulas
+	input   bool // of the step's inputs, which are not of the pool
 }
+
+// newMemory returns memory with one user.
+func newMemory(address uintptr) *memory { return &memory{address: address, users: 1} }
 
 // Shape implements nn.Array.
 func (a *array) Shape() []int { return a.shape }
@@ -87,18 +91,18 @@ func (o *op) rowMajor(shape ...int) *array {
 	if o.err != nil {
 		return nil
 	}
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address, 1}}
+	a := &array{owner: o.backend, shape: shape, memory: newMemory(address)}
 	o.step = append(o.step, a)
 	return a
 }
 
 // keptArray returns a kept array in row-major order with arbitrary content.
 func (o *op) keptArray(shape []int) *array {
-	address := o.alloc(4 * int64(nn.Elements(shape)))
+	address := o.keep(4 * int64(nn.Elements(shape)))
 	if o.err != nil {
 		return nil
 	}
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address, 1}, kept: true}
+	a := &array{owner: o.backend, shape: shape, memory: newMemory(address), kept: true}
 	runtime.AddCleanup(a, o.garbage.add, a.memory)
 	return a
 }
@@ -146,7 +150,7 @@ func (o *op) convert(a *array, to order, kernel string) *array {
 			a.memory.address = address
 		} else {
 			o.drop(a.memory)
-			a.memory = &memory{address, 1}
+			a.memory = newMemory(address)
 		}
 	}
 	a.order = to

@@ -39,6 +39,9 @@ type backend struct {
 	taps    map[tapsKey]tapTable
 	garbage *garbage
 
+	stop   uintptr // uint32: updates change nothing; 0 before its first use
+	failed error   // of EndStep, to be returned by the next operation or RunStep
+
 	precision Precision // of the convolutions that follow
 	vendor    vendor
 }
@@ -102,7 +105,7 @@ func (b *backend) drop(m *memory) {
 	if m == nil {
 		return
 	}
-	if m.users--; m.users == 0 {
+	if m.users--; m.users == 0 && !m.input {
 		b.free(m.address)
 	}
 }
@@ -114,11 +117,12 @@ func (b *backend) free(address uintptr) { b.runner.Free(address) }
 // EndStep implements nn.Backend.
 func (b *backend) EndStep(keep ...nn.Array) {
 	for _, x := range keep {
-		// A formula may read memory of the step. If there is no memory for its values, the
-		// array ends, too, and its next use fails.
+		// A formula may read memory of the step.
 		if a, ok := x.(*array); ok && a.owner == b {
-			o := b.begin("nn/cuda: EndStep")
-			if o.force(a); o.end() != nil {
+			o := &op{backend: b, name: "nn/cuda: EndStep"}
+			o.force(a)
+			if err := o.end(); err != nil {
+				b.failed = errors.Join(b.failed, err)
 				b.release(a)
 			}
 		}
@@ -130,6 +134,9 @@ func (b *backend) EndStep(keep ...nn.Array) {
 		b.release(a)
 		return true
 	})
+	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory != nil && a.memory.input }) {
+		b.failed = errors.Join(b.failed, b.runner.NextInputs())
+	}
 	b.collect()
 }
 

@@ -39,7 +39,7 @@ func (o *op) force(a *array) *array {
 	if o.err != nil || a == nil || a.formula == nil {
 		return a
 	}
-	y := &array{owner: o.backend, shape: a.shape, order: channelsLast, memory: &memory{o.alloc(a.bytes()), 1}}
+	y := &array{owner: o.backend, shape: a.shape, order: channelsLast, memory: newMemory(o.alloc(a.bytes()))}
 	if o.err != nil {
 		return a
 	}

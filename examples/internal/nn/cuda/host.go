@@ -20,6 +20,9 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 		return nil, o.end()
 	}
 	shape := slices.Clone([]int(t.Shape()))
+	if life == nn.Step && b.InStep() {
+		return o.inputArray(t, shape)
+	}
 	var a *array
 	switch life {
 	case nn.Step:
@@ -34,6 +37,23 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 		if err := b.runner.Write(a.memory.address, bytesOf(floats(t))); err != nil {
 			o.fail("%w", err)
 		}
+	}
+	if err := o.end(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// inputArray returns an array in the memory of the current step's inputs.
+func (o *op) inputArray(t *tensor.Dense, shape []int) (nn.Array, error) {
+	var a *array
+	if o.err == nil {
+		at, err := o.runner.Input(bytesOf(floats(t)))
+		if err != nil {
+			o.fail("%w", err)
+		}
+		a = &array{owner: o.backend, shape: shape, memory: &memory{address: at, users: 1, input: true}}
+		o.step = append(o.step, a)
 	}
 	if err := o.end(); err != nil {
 		return nil, err

@@ -56,6 +56,9 @@ func (n *norm) forward(o *op, mean, variance *array, momentum float64) *array {
 	p.momentum = C.double(momentum)
 	point(&p.running_mean, mean)
 	point(&p.running_var, variance)
+	if mean != nil && !n.fixed {
+		pointAt(&p.stop, o.stopFlag())
+	}
 	if n.fixed {
 		o.each("afl_nn_norm_running", n.groups, unsafe.Pointer(p))
 	} else {
@@ -86,7 +89,11 @@ func (n *norm) gradientSums(o *op, d *activated) (*C.AflNorm, *rows) {
 	planes := n.x.shape[0] * n.x.channels()
 	known := d.planes != nil
 	if !known {
-		d.planes = &memory{o.alloc(8 * int64(sums) * int64(planes)), 1}
+		address := o.alloc(8 * int64(sums) * int64(planes))
+		if o.err != nil {
+			return nil, nil
+		}
+		d.planes = newMemory(address)
 	}
 	pointAt(&p.planes, d.planes.address)
 	if !known {

@@ -13,5 +13,6 @@
 #include "rows.cu"
 #include "sampling.cu"
 #include "term.cu"
+#include "update.cu"
 
 #include "set.h"

@@ -1,6 +1,7 @@
 // Norms: moments, and the gradients, also of a norm with the activation behind it. The
 // normalized volume is a term, see term.cu.
 #include "rows.h"
+#include "stop.h"
 #include "term.h"
 
 namespace afl {
@@ -87,7 +88,7 @@ AFL_KERNEL_OF(AflNorm, afl_nn_norm_statistics, 4) {
 		return;
 	a.statistics[2 * g] = mean;
 	a.statistics[2 * g + 1] = scale;
-	if (a.running_mean) {
+	if (a.running_mean && !afl::stopped(a.stop)) {
 		const double unbiased = variance * a.values / (a.values - 1);
 		a.running_mean[g] = (float)((1 - a.momentum) * a.running_mean[g] + a.momentum * mean);
 		a.running_var[g] = (float)((1 - a.momentum) * a.running_var[g] + a.momentum * unbiased);
