@@ -132,7 +132,7 @@ func (e *Engine) prepare() error {
 // or CUDA_CACHE_DISABLE is 1, every process compiles anew.
 func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (time.Duration, error) {
 	start := time.Now()
-	err := e.do(func(session) error { return e.code.loadAll(kernels.Modules(), progress) })
+	err := e.Runner().Load(kernels.Modules(), progress)
 	return time.Since(start), err
 }
 

@@ -107,27 +107,39 @@ func (f *marginFilter) filter(k *kernels, chunk, at int, x0, x1 []float32, class
 
 // list lists the n voxels of a strip whose bits are set.
 func (f *marginFilter) list(chunk, n, at int, x0, x1 []float32, within, ones []uint64) {
-	list := slices.Grow(f.Listed[chunk], n)
+	const step = 4 // as many are stored at a time, which takes few branches at random
+	list := slices.Grow(f.Listed[chunk], n+step-1)
 	end := len(list)
-	list = list[:end+n]
-	x0, ones = x0[:len(x1)], ones[:len(within)]
-	finite := true
+	list = list[:end+n+step-1]
+	var last [2][64]float32
 	for w, word := range within {
-		for ; word != 0; word &= word - 1 {
-			bit := bits.TrailingZeros64(word) & 63
-			i := 64*w + bit
-			class := uint32(ones[w]>>bit) & 1
-			// The sign bit of the margin is flipped for class 1, as the kernels do.
-			margin := math.Float32frombits(math.Float32bits(x1[i]-x0[i]) ^ class<<31)
-			finite = finite && margin <= math.MaxFloat32
-			list[end] = selection.Item[float32]{Value: margin, At: 2*uint32(at+i) + class}
-			end++
+		a, b := last[0][:], last[1][:]
+		if 64*(w+1) <= len(x1) {
+			a, b = x0[64*w:][:64], x1[64*w:][:64]
+		} else {
+			copy(a, x0[64*w:])
+			copy(b, x1[64*w:])
+		}
+		class, voxels := ones[w], bits.OnesCount64(word)
+		for done := 0; done < voxels; done += step {
+			dst := list[end+done:][:step]
+			for i := range dst {
+				bit := bits.TrailingZeros64(word) & 63
+				word &= word - 1
+				y := uint32(class>>bit) & 1
+				// The sign bit of the margin is flipped for class 1, as the kernels do.
+				margin := math.Float32frombits(math.Float32bits(b[bit]-a[bit]) ^ y<<31)
+				dst[i] = selection.Item[float32]{Value: margin, At: 2*uint32(at+64*w+bit) + y}
+			}
+		}
+		end += voxels
+	}
+	for _, it := range list[end-n : end] {
+		if !(it.Value <= math.MaxFloat32) {
+			f.notFinite.Store(true)
 		}
 	}
-	f.Listed[chunk] = list
-	if !finite {
-		f.notFinite.Store(true)
-	}
+	f.Listed[chunk] = list[:end]
 }
 
 // packMarginsGo sets the bits of the voxels whose margin is above a limit, and of those whose
