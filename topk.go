@@ -213,7 +213,7 @@ func topkSample(voxels int) int {
 	if voxels < 1<<12 {
 		return 0
 	}
-	return 1 << min(2*bits.Len(uint(voxels))/3-1, 14)
+	return 1 << min(2*bits.Len(uint(voxels))/3, 15)
 }
 
 // narrowed returns the limits for a second pass where those of the first did not enclose the
@@ -242,7 +242,7 @@ func evalMargins(s *topkSum, m *topkScratch[float32]) (value float64, finite boo
 		}
 		value = scale * sums.Sum
 		if sums.Above <= s.selected {
-			if m.selector.Largest(s.selected-sums.Above, m.listed) {
+			if m.selector.Largest(s.selected-sums.Above, m.listed, pass.Low, pass.High) {
 				rest, err := addMargins(s, m, p.Pointwise.Scale)
 				return value + float64(scale*rest), true, err
 			}
@@ -335,7 +335,9 @@ func addMargins(s *topkSum, m *topkScratch[float32], scale float64) (sum float64
 		for j, d := range m.grad[from[i]:][:len(list)] {
 			at := int(list[j].At/2) + before
 			own := math.Float32frombits(math.Float32bits(d) ^ list[j].At<<31) // −d for class 1
-			g[at], g[at+voxels] = -own, own
+			// They are 0. Unlike stores alone, loads of several cache lines overlap.
+			g[at] -= own
+			g[at+voxels] += own
 		}
 	})
 	return sums.Pointwise, nil
@@ -370,7 +372,7 @@ func (m *topkScratch[T]) evalElements(s *topkSum) (value float64, overflow bool,
 	for {
 		var above int
 		value, above = m.list(s, class, low, high)
-		if above <= s.selected && m.selector.Largest(s.selected-above, m.listed) {
+		if above <= s.selected && m.selector.Largest(s.selected-above, m.listed, low, high) {
 			break
 		}
 		low, high = narrowed(low, high, above > s.selected)
@@ -412,16 +414,26 @@ func (m *topkScratch[T]) list(s *topkSum, class []uint8, low, high T) (sum float
 	m.listed = slices.Grow(m.listed[:0], parts)[:parts]
 	sums, counts := make([]float64, parts), make([]int, parts)
 	s.eachTopkPart(func(part, lo, hi int) {
-		list, sum, above := m.listed[part][:0], 0.0, 0
+		// Few branches at random: every voxel is stored, and kept or not.
+		var found [topkPart]uint16
+		n, above, sum := 0, 0, 0.0
 		for i, e := range m.elements[lo:hi] {
-			if e < low {
-				continue
-			}
+			isAbove, isListed := uint64(0), 1
 			if e > high {
-				sum += float64(e)
-				above++
-			} else if class == nil || class[lo+i] != kernel.NoClass {
-				list = append(list, selection.Item[T]{Value: e, At: uint32(lo + i)})
+				isAbove, isListed = 1, 0
+			}
+			if e < low {
+				isListed = 0
+			}
+			sum += math.Float64frombits(math.Float64bits(float64(e)) & -isAbove)
+			above += int(isAbove)
+			found[n%topkPart] = uint16(i)
+			n += isListed
+		}
+		list := m.listed[part][:0]
+		for _, i := range found[:n] {
+			if at := lo + int(i); class == nil || class[at] != kernel.NoClass {
+				list = append(list, selection.Item[T]{Value: m.elements[at], At: uint32(at)})
 			}
 		}
 		m.listed[part], sums[part], counts[part] = list, sum, above
@@ -441,11 +453,13 @@ func (m *topkScratch[T]) clearGradient(s *topkSum, high T) {
 	s.eachTopkPart(func(part, lo, hi int) {
 		before := lo / voxels * (c - 1) * voxels
 		factor := m.elements[lo:hi]
+		factors := [2]T{0, scale}
 		for i, e := range factor {
-			factor[i] = 0
+			taken := 0
 			if e > high {
-				factor[i] = scale
+				taken = 1
 			}
+			factor[i] = factors[taken]
 		}
 		for _, it := range m.listed[part] {
 			factor[int(it.At)-lo] = scale

@@ -26,11 +26,10 @@ type Item[T float32 | float64] struct {
 
 // group is a range of parts, the work of one goroutine.
 type group struct {
-	from, to    int // its parts
-	least, most uint64
-	counts      [buckets]int32
-	keys        []uint64 // that share a bucket with the least one taken
-	equal       int      // how many of those that are equal to the least one taken are taken
+	from, to int // its parts
+	counts   [buckets]int32
+	keys     []uint64 // that share a bucket with the least one taken
+	equal    int      // how many of those that are equal to the least one taken are taken
 }
 
 // digit is the number of bits of a key by which items are counted at a time.
@@ -44,10 +43,11 @@ const groupItems = 8192
 
 // Largest leaves the m largest of the items in all parts, in order; of equal ones the first. NaN
 // is larger than any number, and −0 is 0. It returns false, and leaves all, if there are fewer.
+// The items are from low to high, or NaN where high is ∞.
 //
-// Items are counted by the leading bits of the distances of their keys from the least key.
+// Items are counted by the leading bits of the distances of their keys from that of low.
 // The keys in the bucket of the least item taken are counted by the next bits, and so on.
-func (s *Selector[T]) Largest(m int, parts [][]Item[T]) bool {
+func (s *Selector[T]) Largest(m int, parts [][]Item[T], low, high T) bool {
 	total := 0
 	for _, part := range parts {
 		total += len(part)
@@ -62,18 +62,9 @@ func (s *Selector[T]) Largest(m int, parts [][]Item[T]) bool {
 		return true
 	}
 	s.divide(total, len(parts))
-	s.each(func(g *group) {
-		g.least, g.most = math.MaxUint64, 0
-		for _, part := range parts[g.from:g.to] {
-			for i := range part {
-				k := key(part[i].Value)
-				g.least, g.most = min(g.least, k), max(g.most, k)
-			}
-		}
-	})
-	base, most := s.groups[0].least, s.groups[0].most
-	for i := range s.groups {
-		base, most = min(base, s.groups[i].least), max(most, s.groups[i].most)
+	base, most := key(low), key(high)
+	if math.IsInf(float64(high), 1) {
+		most = key(T(math.NaN()))
 	}
 	shift := leadingShift(most - base)
 	s.each(func(g *group) {
@@ -223,7 +214,13 @@ func (s *Selector[T]) Window(sample []T, share float64) (low, high T) {
 		return b < uint64(bottom) || b > uint64(top)
 	})
 	slices.Sort(keys)
-	ranked := func(rank int) T { return number[T](keys[len(keys)-(rank-above)]) }
+	ranked := func(rank int) T {
+		v := number[T](keys[len(keys)-(rank-above)])
+		if v != v {
+			return T(math.Inf(1)) // NaN is no limit
+		}
+		return v
+	}
 	if first >= 1 {
 		high = ranked(first)
 	}
