@@ -168,6 +168,8 @@ func runOn(ctx context.Context, args []string, o *options, g *gpu.GPU, w io.Writ
 		return err
 	}
 	r.stopped = r.fill(ctx, o, g, folder, w)
+	modules, took := g.LoadedKernels()
+	fmt.Fprintf(w, "kernels: %d modules loaded in %v, compiled by the driver or from its cache\n", modules, took.Round(time.Millisecond))
 	if ctx.Err() != nil { // the cause of whatever else failed
 		r.stopped = context.Cause(ctx)
 	}
