@@ -1,16 +1,20 @@
 // Package components finds the connected components of binary volumes.
 //
-// Rows are first split into runs of foreground voxels, in time linear in the number of
-// voxels. Runs of neighboring rows that touch are then joined in a union-find forest, in
-// time nearly linear in the number of runs.
+// Rows are first split into runs of foreground voxels, 64 voxels at a time. Runs of
+// neighboring rows that touch are then joined in a union-find forest, in time nearly linear
+// in the number of runs. Slabs of slices are independent but for the runs on their borders,
+// and are computed concurrently.
 //
 // C. Fiorio and J. Gustedt, "Two linear time Union-Find strategies for image
 // processing", Theoretical Computer Science 154 (1996) 165–181.
 package components
 
 import (
-	"bytes"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
+
+	"github.com/x/afl/internal/parallel"
 )
 
 // Neighborhood says which voxels of the 3×3×3 cube around a voxel touch it.
@@ -47,69 +51,165 @@ func Find(mask []uint8, shape [3]int, neighborhood Neighborhood) (runs []Run, co
 	if neighborhood < Face || neighborhood > Vertex {
 		panic(fmt.Sprintf("components: neighborhood %d is not Face, Edge or Vertex", neighborhood))
 	}
-	if len(mask) == 0 {
+	words := make([]uint64, (len(mask)+63)/64)
+	pack(words, mask)
+	return FindBits(words, shape, neighborhood)
+}
+
+// pack sets the bits of the ones.
+func pack(words []uint64, mask []uint8) {
+	parallel.Each((len(words)+packWords-1)/packWords, func(part int) {
+		for w := part * packWords; w < min((part+1)*packWords, len(words)); w++ {
+			voxels := mask[64*w : min(64*w+64, len(mask))]
+			if len(voxels) < 64 {
+				for i, v := range voxels {
+					if v == 1 {
+						words[w] |= 1 << i
+					}
+				}
+				continue
+			}
+			for i := 0; i < 64; i += 8 {
+				// The top bit of each byte that is not 1, then a bit for each that is.
+				const low, ones = 0x7f7f7f7f7f7f7f7f, 0x0101010101010101
+				x := binary.LittleEndian.Uint64(voxels[i:]) ^ ones
+				x = ^((x&low + low) | x) >> 7 & ones
+				words[w] |= x * 0x0102040810204080 >> 56 << i
+			}
+		}
+	})
+}
+
+const packWords = 1 << 10 // of a unit of work
+
+// FindBits is [Find] for a mask of a bit for each voxel, the least significant of a word
+// first. It panics if there are more or fewer words than the voxels take up; the bits after the
+// last voxel are 0.
+func FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []Run, count int) {
+	return new(Finder).FindBits(words, shape, neighborhood)
+}
+
+// Finder finds components in memory that it keeps from call to call.
+type Finder struct {
+	slabs []slab
+	forest
+}
+
+// FindBits is [FindBits]. The runs are valid until the next call.
+func (f *Finder) FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []Run, count int) {
+	slices, rows, columns := shape[0], shape[1], shape[2]
+	if voxels := slices * rows * columns; len(words) != (voxels+63)/64 {
+		panic(fmt.Sprintf("components: shape %v has %d voxels, mask has %d words", shape, voxels, len(words)))
+	}
+	if neighborhood < Face || neighborhood > Vertex {
+		panic(fmt.Sprintf("components: neighborhood %d is not Face, Edge or Vertex", neighborhood))
+	}
+	if len(words) == 0 {
 		return nil, 0
 	}
+	// The result does not depend on the slabs.
+	const slabVoxels = 1 << 15
+	n := max(1, min(slices, len(words)*64/slabVoxels))
+	f.slabs = grow(f.slabs, n)
+	slabs := f.slabs
+	f.first, f.rows, f.columns, f.neighborhood = grow(f.first, slices*rows+1), rows, columns, neighborhood
+	parallel.Each(n, func(i int) {
+		s := &slabs[i]
+		s.from, s.to = i*slices/n, (i+1)*slices/n
+		s.scan(words, &f.forest)
+	})
+	total := 0
+	for i := range slabs {
+		slabs[i].offset = total
+		total += len(slabs[i].runs)
+	}
+	f.first[slices*rows] = total
+	f.runs, f.parent = grow(f.runs, total), grow(f.parent, total)
+	parallel.Each(len(slabs), func(i int) {
+		s := &slabs[i]
+		copy(f.runs[s.offset:], s.runs)
+		for k := range s.runs {
+			f.parent[s.offset+k] = s.offset + k
+		}
+		for row := s.from * rows; row < s.to*rows; row++ {
+			f.first[row] += s.offset
+		}
+	})
+	parallel.Each(len(slabs), func(i int) {
+		s := &slabs[i]
+		f.joinRows(s.from*rows, (s.from+1)*rows, earlier[:1])
+		f.joinRows((s.from+1)*rows, s.to*rows, earlier[:])
+	})
+	for _, s := range slabs[1:] {
+		f.joinRows(s.from*rows, (s.from+1)*rows, earlier[1:])
+	}
+	for i, parent := range f.parent {
+		if parent == i {
+			count++
+			f.runs[i].Label = count
+		} else {
+			f.runs[i].Label = f.runs[parent].Label // labeled already: a parent comes first
+		}
+	}
+	return f.runs, count
+}
 
-	// The runs of row r are first[r] to first[r+1], exclusive.
-	first := make([]int, slices*rows+1)
-	row := 0 // the first one that is not known yet
-	for at := 0; ; {
-		// Over the rows, of which most are empty.
-		step := bytes.IndexByte(mask[at:], 1)
-		if step < 0 {
+// grow returns s with length n, in the same memory if that is large enough.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return append(s[:cap(s)], make([]T, n-cap(s))...)
+	}
+	return s[:n]
+}
+
+// slab is a range of slices.
+type slab struct {
+	from, to int
+	runs     []Run
+	offset   int // of its runs among all
+}
+
+// scan finds the runs, and for each row the first of those of the slab that is not before it.
+func (s *slab) scan(words []uint64, f *forest) {
+	row := s.from * f.rows
+	rowEnd, end := (row+1)*f.columns, s.to*f.rows*f.columns
+	f.first[row], s.runs = 0, s.runs[:0]
+	for at := row * f.columns; ; {
+		if at = next(words, at, end, 0); at == end {
 			break
 		}
-		start := at + step
-		of := start / columns
-		for ; row <= of; row++ {
-			first[row] = len(runs)
+		stop := next(words, at, end, ^uint64(0))
+		for at < stop {
+			for at >= rowEnd {
+				row++
+				rowEnd += f.columns
+				f.first[row] = len(s.runs)
+			}
+			to := min(stop, rowEnd)
+			s.runs = append(s.runs, Run{Start: at, End: to})
+			at = to
 		}
-		end := start + 1
-		for rowEnd := (of + 1) * columns; end < rowEnd && mask[end] == 1; end++ {
-		}
-		runs = append(runs, Run{Start: start, End: end})
-		at = end
 	}
-	for ; row < len(first); row++ {
-		first[row] = len(runs)
+	for row++; row < s.to*f.rows; row++ {
+		f.first[row] = len(s.runs)
 	}
+}
 
-	f := newForest(len(runs))
-	for r := range slices * rows {
-		if first[r] == first[r+1] {
-			continue
-		}
-		for _, n := range earlier {
-			y := r%rows + n.row
-			if y < 0 || y >= rows || r/rows+n.slice < 0 {
-				continue
-			}
-			// Neighbors may differ in as many axes as the neighborhood says: the
-			// columns may differ too if the rows do not use all of them up.
-			axes := n.axes()
-			if axes > int(neighborhood) {
-				continue
-			}
-			reach := 0
-			if axes < int(neighborhood) {
-				reach = 1
-			}
-			o := r + n.slice*rows + n.row
-			f.join(runs, first[r], first[r+1], first[o], first[o+1], (r-o)*columns, reach)
-		}
+// next returns the first bit from at on, before end, that is 1, or 0 if flip has all bits set;
+// or end.
+func next(words []uint64, at, end int, flip uint64) int {
+	if at >= end {
+		return end
 	}
-
-	for i := range runs {
-		root := f.find(i)
-		if root == i {
-			count++
-			runs[i].Label = count
-		} else {
-			runs[i].Label = runs[root].Label // labeled already: the root comes first
+	w := at / 64
+	word := (words[w] ^ flip) >> (at % 64) << (at % 64)
+	for word == 0 {
+		if w++; 64*w >= end {
+			return end
 		}
+		word = words[w] ^ flip
 	}
-	return runs, count
+	return min(64*w+bits.TrailingZeros64(word), end)
 }
 
 // offset is the position of a neighboring row relative to a row.
@@ -129,19 +229,16 @@ func (o offset) axes() int {
 	return n
 }
 
-// forest is a union-find forest over runs. The root of a tree is its smallest
-// index.
-type forest struct{ parent []int }
-
-func newForest(n int) forest {
-	f := forest{make([]int, n)}
-	for i := range f.parent {
-		f.parent[i] = i
-	}
-	return f
+// forest is a union-find forest over runs. A parent is the run itself or an earlier one.
+type forest struct {
+	parent        []int
+	runs          []Run
+	first         []int // the runs of row r are first[r] to first[r+1], exclusive
+	rows, columns int
+	neighborhood  Neighborhood
 }
 
-func (f forest) find(i int) int {
+func (f *forest) find(i int) int {
 	for f.parent[i] != i {
 		f.parent[i] = f.parent[f.parent[i]]
 		i = f.parent[i]
@@ -149,7 +246,10 @@ func (f forest) find(i int) int {
 	return i
 }
 
-func (f forest) union(a, b int) {
+func (f *forest) union(a, b int) {
+	if f.parent[a] == f.parent[b] {
+		return
+	}
 	a, b = f.find(a), f.find(b)
 	if a < b {
 		f.parent[b] = a
@@ -158,9 +258,39 @@ func (f forest) union(a, b int) {
 	}
 }
 
+// joinRows joins the runs of the rows [from, to) with those of neighboring rows.
+func (f *forest) joinRows(from, to int, neighbors []offset) {
+	for r := from; r < to; r++ {
+		if f.first[r] == f.first[r+1] {
+			continue
+		}
+		for _, n := range neighbors {
+			y := r%f.rows + n.row
+			if y < 0 || y >= f.rows || r/f.rows+n.slice < 0 {
+				continue
+			}
+			// Neighbors may differ in as many axes as the neighborhood says: the
+			// columns may differ too if the rows do not use all of them up.
+			axes := n.axes()
+			if axes > int(f.neighborhood) {
+				continue
+			}
+			reach := 0
+			if axes < int(f.neighborhood) {
+				reach = 1
+			}
+			o := r + n.slice*f.rows + n.row
+			if f.first[o] != f.first[o+1] {
+				f.join(f.first[r], f.first[r+1], f.first[o], f.first[o+1], (r-o)*f.columns, reach)
+			}
+		}
+	}
+}
+
 // join unites the runs [a, aEnd) of a row with those runs [b, bEnd) of an earlier row
 // that are within reach columns of them; shift is the distance between the rows in memory.
-func (f forest) join(runs []Run, a, aEnd, b, bEnd, shift, reach int) {
+func (f *forest) join(a, aEnd, b, bEnd, shift, reach int) {
+	runs := f.runs
 	for a < aEnd && b < bEnd {
 		start, end := runs[b].Start+shift, runs[b].End+shift
 		if start < runs[a].End+reach && runs[a].Start < end+reach {

@@ -13,7 +13,7 @@ func flood(mask []uint8, shape [3]int, neighborhood Neighborhood) ([]int, int) {
 	labels := make([]int, len(mask))
 	count := 0
 	for seed, m := range mask {
-		if m == 0 || labels[seed] != 0 {
+		if m != 1 || labels[seed] != 0 {
 			continue
 		}
 		count++
@@ -77,6 +77,26 @@ func TestFindAgainstFloodFill(t *testing.T) {
 	}
 }
 
+// TestFindInSlabs: a volume of several slabs, of lines that cross them.
+func TestFindInSlabs(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	shape := [3]int{23, 61, 103}
+	for i, neighborhood := range []Neighborhood{Face, Edge, Vertex} {
+		mask := make([]uint8, shape[0]*shape[1]*shape[2])
+		for at := range mask {
+			if rng.Float64() < []float64{0.28, 0.12, 0.08}[i] { // near the percolation threshold
+				mask[at] = 1
+			} else if rng.IntN(50) == 0 {
+				mask[at] = 255 // no foreground
+			}
+		}
+		want, wantCount := flood(mask, shape, neighborhood)
+		runs, count := Find(mask, shape, neighborhood)
+		require.Equal(t, wantCount, count)
+		require.Equal(t, want, labelsOf(runs, len(mask)))
+	}
+}
+
 func TestFindDiagonals(t *testing.T) {
 	// Two voxels that share a face, an edge or a corner only.
 	tests := []struct {
@@ -102,6 +122,7 @@ func TestFindEmptyVolume(t *testing.T) {
 func TestFindPanicsOnMisuse(t *testing.T) {
 	assert.Panics(t, func() { Find(make([]uint8, 5), [3]int{1, 2, 3}, Face) })
 	assert.Panics(t, func() { Find(make([]uint8, 6), [3]int{1, 2, 3}, 0) })
+	assert.Panics(t, func() { FindBits(make([]uint64, 2), [3]int{1, 2, 3}, Face) })
 	assert.Panics(t, func() { Find(make([]uint8, 6), [3]int{1, 2, 3}, Vertex+1) })
 }
 

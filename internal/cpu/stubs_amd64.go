@@ -1063,11 +1063,6 @@ func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackAVX2(dst *uint8, src *uint64, words int)
 
-// packMarginsAVX2 is packMarginsGo for at least one word.
-//
-//go:noescape
-func packMarginsAVX2(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
-
 // widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape
@@ -1083,10 +1078,20 @@ func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64
 //go:noescape
 func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
 
+// packMarginsAVX512 is packMarginsGo for at least one word.
+//
+//go:noescape
+func packMarginsAVX512(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
+
 // softMagnitudesAVX512 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
 //go:noescape
 func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+
+// packMarginsAVX2 is packMarginsGo for at least one word.
+//
+//go:noescape
+func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
 
 // softMagnitudesAVX2 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
@@ -1308,6 +1313,41 @@ func rowLogPower32AVX512(args *byte, n int)
 //go:noescape
 func rowLogFocal32AVX512(args *byte, n int)
 
+// rowSoftmaxField32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField32AVX512(args *byte, n int)
+
+// rowLabel32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel32AVX512(args *byte, n int)
+
+// rowLabelPower32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower32AVX512(args *byte, n int)
+
+// rowLabelSums32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums32AVX512(args *byte, n int)
+
+// rowLabelGrad32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad32AVX512(args *byte, n int)
+
+// rowOverlapElements32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements32AVX512(args *byte, n int)
+
+// rowOverlapGrad32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad32AVX512(args *byte, n int)
+
 // rowClass64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1522,6 +1562,41 @@ func rowLogPower64AVX512(args *byte, n int)
 //
 //go:noescape
 func rowLogFocal64AVX512(args *byte, n int)
+
+// rowSoftmaxField64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField64AVX512(args *byte, n int)
+
+// rowLabel64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel64AVX512(args *byte, n int)
+
+// rowLabelPower64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower64AVX512(args *byte, n int)
+
+// rowLabelSums64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums64AVX512(args *byte, n int)
+
+// rowLabelGrad64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad64AVX512(args *byte, n int)
+
+// rowOverlapElements64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements64AVX512(args *byte, n int)
+
+// rowOverlapGrad64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad64AVX512(args *byte, n int)
 
 // rowClass32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1738,6 +1813,41 @@ func rowLogPower32AVX2(args *byte, n int)
 //go:noescape
 func rowLogFocal32AVX2(args *byte, n int)
 
+// rowSoftmaxField32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField32AVX2(args *byte, n int)
+
+// rowLabel32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel32AVX2(args *byte, n int)
+
+// rowLabelPower32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower32AVX2(args *byte, n int)
+
+// rowLabelSums32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums32AVX2(args *byte, n int)
+
+// rowLabelGrad32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad32AVX2(args *byte, n int)
+
+// rowOverlapElements32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements32AVX2(args *byte, n int)
+
+// rowOverlapGrad32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad32AVX2(args *byte, n int)
+
 // rowClass64AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1952,6 +2062,41 @@ func rowLogPower64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowLogFocal64AVX2(args *byte, n int)
+
+// rowSoftmaxField64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField64AVX2(args *byte, n int)
+
+// rowLabel64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel64AVX2(args *byte, n int)
+
+// rowLabelPower64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower64AVX2(args *byte, n int)
+
+// rowLabelSums64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums64AVX2(args *byte, n int)
+
+// rowLabelGrad64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad64AVX2(args *byte, n int)
+
+// rowOverlapElements64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements64AVX2(args *byte, n int)
+
+// rowOverlapGrad64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad64AVX2(args *byte, n int)
 
 // tileOverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
 //

@@ -33,13 +33,15 @@ type array struct {
 	shape  []int
 	memory *memory
 	order  order
-	kept   bool // created with nn.Kept
+	kept   bool  // created with nn.Kept
+	slot   *slot // of the input whose place the memory is, or nil for memory of the pool
 }
 
 // memory is that of an array. It is separate from the array so that it can be freed when the
 // garbage collector finds a kept array unreferenced.
 type memory struct {
 	address uintptr // 0 after the array was released or its step has ended
+	input   bool    // of the step's inputs, which are not of the pool
 }
 
 // Shape implements nn.Array.
@@ -81,18 +83,18 @@ func (o *op) rowMajor(shape ...int) *array {
 	if o.err != nil {
 		return nil
 	}
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address}}
+	a := &array{owner: o.backend, shape: shape, memory: &memory{address: address}}
 	o.step = append(o.step, a)
 	return a
 }
 
 // keptArray returns a kept array in row-major order with arbitrary content.
 func (o *op) keptArray(shape []int) *array {
-	address := o.alloc(4 * int64(nn.Elements(shape)))
+	address := o.keep(4 * int64(nn.Elements(shape)))
 	if o.err != nil {
 		return nil
 	}
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address}, kept: true}
+	a := &array{owner: o.backend, shape: shape, memory: &memory{address: address}, kept: true}
 	runtime.AddCleanup(a, o.garbage.add, a.memory)
 	return a
 }
@@ -134,8 +136,8 @@ func (o *op) convert(a *array, to order, kernel string) *array {
 		if o.err != nil {
 			return a
 		}
-		o.free(a.memory.address)
-		a.memory.address = address
+		o.giveBack(a)
+		a.memory.address, a.memory.input = address, false
 	}
 	a.order = to
 	return a

@@ -8,6 +8,9 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
+
+	"gorgonia.org/tensor"
 
 	"github.com/x/afl/cuda"
 	"github.com/x/afl/examples/internal/nn"
@@ -23,8 +26,12 @@ func On(engine *cuda.Engine, dtype nn.DType) (nn.Backend, error) {
 	case dtype != nn.Float32:
 		return nil, fmt.Errorf("nn/cuda: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
-	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{}}, nil
+	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{},
+		prefetched: prefetched{engine: engine, runner: engine.Runner(), pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
 }
+
+// loadedKernels implements loader.
+func (b *backend) loadedKernels() (modules int, took time.Duration) { return b.engine.LoadedKernels() }
 
 // closeWith closes the engine when the backend is not referenced any more.
 func closeWith(b nn.Backend, engine *cuda.Engine) {
@@ -38,6 +45,11 @@ type backend struct {
 	step    []*array // that EndStep releases
 	taps    map[tapsKey]tapTable
 	garbage *garbage
+
+	prefetched prefetched
+
+	stop   uintptr // uint32: updates change nothing; 0 before its first use
+	failed error   // of EndStep, to be returned by the next operation or RunStep
 
 	precision Precision // of the convolutions that follow
 	vendor    vendor
@@ -91,8 +103,18 @@ func (b *backend) Release(x nn.Array) {
 
 func (b *backend) release(a *array) {
 	if a.memory.address != 0 {
+		b.giveBack(a)
+	}
+	a.memory.address = 0
+}
+
+// giveBack frees an array's memory, or leaves the place of an input to the next one.
+func (b *backend) giveBack(a *array) {
+	switch {
+	case a.slot != nil:
+		a.slot.taken, a.slot = false, nil
+	case !a.memory.input:
 		b.free(a.memory.address)
-		a.memory.address = 0
 	}
 }
 
@@ -109,6 +131,9 @@ func (b *backend) EndStep(keep ...nn.Array) {
 		b.release(a)
 		return true
 	})
+	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory.input }) {
+		b.failed = errors.Join(b.failed, b.runner.NextInputs())
+	}
 	b.collect()
 }
 

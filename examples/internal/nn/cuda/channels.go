@@ -92,7 +92,7 @@ func (b *backend) Dropout3D(x nn.Array, probability float64, seed uint64) (nn.Ar
 			return nil
 		}
 		p := channelsOf(x, y)
-		p.seed = C.uint64_t(seed)
+		pointAt(&p.seed, o.store(bytesOf([]uint64{seed})))
 		// nn.DropoutMask keeps a channel if its hash/2⁵³ is at least the probability.
 		p.threshold = C.uint64_t(math.Ceil(probability * (1 << 53)))
 		p.kept = C.float(1 / (1 - probability))

@@ -10,9 +10,11 @@
 //
 // # Order of work
 //
-// Operations enqueue kernels on the engine's stream and return. Only FromHost, ToHost,
-// SumOfSquares and RunLoss synchronize with the host. Memory that is released is used again
-// by work that is enqueued later, and so executed later.
+// Operations enqueue kernels on the engine's stream and return. Only FromHost of memory that is not
+// pinned, ToHost, SumOfSquares and RunLoss synchronize with the host. Memory that is released is
+// used again by work that is enqueued later, and so executed later. Inputs that are prefetched, see
+// [nn.Prefetcher], are copied on a second stream while the engine's computes, and read by every
+// step at the same address.
 //
 // # Convolutions
 //

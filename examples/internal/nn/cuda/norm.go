@@ -52,6 +52,9 @@ func (n *norm) forward(o *op, mean, variance *array, momentum float64) *array {
 	p.momentum = C.double(momentum)
 	point(&p.running_mean, mean)
 	point(&p.running_var, variance)
+	if mean != nil && !n.fixed {
+		pointAt(&p.stop, o.stopFlag())
+	}
 	point(&p.rows.y, y)
 	if n.fixed {
 		o.each("afl_nn_norm_running", n.groups, unsafe.Pointer(p))

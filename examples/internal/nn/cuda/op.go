@@ -20,7 +20,11 @@ type op struct {
 	temporary []uintptr // scratch memory, freed by end
 }
 
-func (b *backend) begin(name string) *op { return &op{backend: b, name: name} }
+func (b *backend) begin(name string) *op {
+	o := &op{backend: b, name: name, err: b.failed}
+	b.failed = nil
+	return o
+}
 
 func (o *op) fail(format string, args ...any) {
 	if o.err == nil {
@@ -41,11 +45,16 @@ func (o *op) end() error {
 }
 
 // alloc returns device memory.
-func (o *op) alloc(bytes int64) uintptr {
+func (o *op) alloc(bytes int64) uintptr { return o.memory(bytes, o.runner.Alloc) }
+
+// keep returns device memory that outlives the step.
+func (o *op) keep(bytes int64) uintptr { return o.memory(bytes, o.runner.Keep) }
+
+func (o *op) memory(bytes int64, alloc func(int64) (uintptr, error)) uintptr {
 	if o.err != nil {
 		return 0
 	}
-	address, err := o.runner.Alloc(bytes)
+	address, err := alloc(bytes)
 	if err != nil {
 		o.fail("%w", err)
 	}

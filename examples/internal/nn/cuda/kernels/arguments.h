@@ -14,6 +14,7 @@ typedef struct AflElementwise {
 	const float *a, *b;
 	float *y;
 	float factor;
+	int32_t unused;
 } AflElementwise;
 
 // AflMean: y = (Σ x[k])/divisor for count elements and `inputs` arrays. The sum starts at y
@@ -27,15 +28,34 @@ typedef struct AflMean {
 	float *y;
 } AflMean;
 
+// AflStore: stores `words` words in device memory. Values that change from step to step reach
+// kernels through memory, so that the arguments of a step's kernels are those of every step.
+enum { AFL_STORE_WORDS = 6 };
+typedef struct AflStore {
+	uint32_t *to;
+	uint32_t words;
+	uint32_t word[AFL_STORE_WORDS];
+	uint32_t unused;
+} AflStore;
+
+// AflUpdateFactors: the factors of an optimizer's step that change from step to step.
+typedef struct AflUpdateFactors {
+	float rate, decay, correction;
+	int32_t start; // the velocity has no history
+} AflUpdateFactors;
+
 // AflUpdate: a step of an optimizer on count values.
 typedef struct AflUpdate {
 	int64_t count;
+	const AflUpdateFactors *factors;
+	const uint32_t *stop; // the step changes nothing where this is not 0
 	float *value;
 	const float *gradient;
 	float *first, *second; // moments; first is the velocity of SGD, null without momentum
-	float rate, momentum, decay;
-	int32_t start, nesterov; // start: the velocity has no history
-	float beta1, beta2, new1, new2, correction, epsilon;
+	float momentum;
+	int32_t nesterov;
+	float beta1, beta2, new1, new2, epsilon;
+	int32_t unused;
 } AflUpdate;
 
 // AflSquares: the sum of the squares of count values, in one part per block, and the sum of
@@ -45,6 +65,22 @@ typedef struct AflSquares {
 	const float *x;
 	double *partials, *sum;
 } AflSquares;
+
+// AflClip: the factor by which gradients are scaled to a global norm of at most most, from
+// the parts of the sum of their squares. bad is the first part that is not finite, or parts.
+typedef struct AflClipped {
+	double norm;
+	int64_t bad;
+} AflClipped;
+
+typedef struct AflClip {
+	int64_t parts;
+	const double *partials;
+	double most;
+	float *factor;
+	AflClipped *clipped;
+	uint32_t *stop; // becomes 1 where the norm is not finite
+} AflClip;
 
 // AflLayout: conversion between row-major order, N×C×voxels, and channels-last order.
 typedef struct AflLayout {
@@ -74,8 +110,10 @@ typedef struct AflChannels {
 	float *y;
 	// Dropout: channel c of sample n is kept if the hash of n·channels + c is at least
 	// threshold, see nn.DropoutMask.
-	uint64_t seed, threshold;
+	const uint64_t *seed;
+	uint64_t threshold;
 	float kept; // factor of the channels that are kept
+	int32_t unused;
 } AflChannels;
 
 // AflSlice: the channels [offset, offset + part_channels) of a volume and a volume of these
@@ -129,6 +167,7 @@ typedef struct AflNorm {
 	double *means;            // groups × 2: the means of weight·g and weight·g·(x − mean)
 	const float *weight, *bias; // null for none
 	float *running_mean, *running_var;
+	const uint32_t *stop; // the running statistics do not change where this is not 0
 	float *weight_gradient, *bias_gradient; // null if not wanted
 } AflNorm;
 
@@ -156,5 +195,13 @@ typedef struct AflFinite {
 	AflFinitePart *parts; // of the blocks; the first one becomes that of all
 	int64_t blocks;
 } AflFinite;
+
+// AflJudge: whether a training has to stop, because the logits or the loss are not finite.
+typedef struct AflJudge {
+	int64_t count;              // of the logits
+	const AflFinitePart *first; // of the logits that is not finite
+	const double *value;        // of the loss
+	uint32_t *stop;             // becomes 1 if so
+} AflJudge;
 
 #endif

@@ -37,9 +37,10 @@ AFL_KERNEL_OF(AflRows, afl_nn_prelu_slope_sums, 4) {
 }
 
 AFL_KERNEL_OF(AflChannels, afl_nn_dropout, 4) {
+	const uint64_t seed = *a.seed;
 	afl::each(a.rows * a.channels, [&](int64_t i) {
 		const uint64_t plane = (uint64_t)(i / (a.voxels * a.channels) * a.channels + i % a.channels);
-		uint64_t z = a.seed + (plane + 1) * 0x9E3779B97F4A7C15;
+		uint64_t z = seed + (plane + 1) * 0x9E3779B97F4A7C15;
 		z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
 		z = (z ^ z >> 27) * 0x94D049BB133111EB;
 		z ^= z >> 31;

@@ -12,5 +12,6 @@
 #include "norm.cu"
 #include "rows.cu"
 #include "sampling.cu"
+#include "update.cu"
 
 #include "set.h"

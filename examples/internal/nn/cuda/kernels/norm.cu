@@ -1,5 +1,6 @@
 // Norms: moments, the normalized volume, and the gradients.
 #include "rows.h"
+#include "stop.h"
 
 namespace afl {
 
@@ -73,7 +74,7 @@ AFL_KERNEL_OF(AflNorm, afl_nn_norm_statistics, 4) {
 		return;
 	a.statistics[2 * g] = mean;
 	a.statistics[2 * g + 1] = 1 / afl::square_root(variance + a.epsilon);
-	if (a.running_mean) {
+	if (a.running_mean && !afl::stopped(a.stop)) {
 		const double unbiased = variance * a.values / (a.values - 1);
 		a.running_mean[g] = (float)((1 - a.momentum) * a.running_mean[g] + a.momentum * mean);
 		a.running_var[g] = (float)((1 - a.momentum) * a.running_var[g] + a.momentum * unbiased);
