@@ -28,7 +28,8 @@
 // An engine has one stream. All work (kernels, copies, fills, events) is enqueued on it
 // and executed in the order of the calls, so a tensor may be used by the next call, or
 // released, while work on it is still pending. Calls that return numbers to the host
-// synchronize with the device; [Engine.Synchronize] waits for all work.
+// synchronize with the device; [Engine.Synchronize] waits for all work. Copies of a
+// [CopyStream] run beside it and are ordered with it by events alone.
 //
 // An engine is safe for concurrent use. The calls of several goroutines are executed in
 // some order that preserves the order of each goroutine's own calls. Goroutines that
