@@ -33,13 +33,6 @@ AFL_DEVICE RowRange row_range(const AflRows &a) {
 	return r;
 }
 
-// A product that the compiler does not fuse with a sum.
-#ifdef __NVPTX__
-AFL_DEVICE float rounded_product(float x, float y) { return __nvvm_mul_rn_f(x, y); }
-#else
-AFL_DEVICE float rounded_product(float x, float y) { return x * y; }
-#endif
-
 // A float32 sum with its rounding errors, nearly as accurate as one in float64, which many GPUs
 // add at 1/64 of the rate: sums that cancel to zero have to.
 struct Sum {
