@@ -102,19 +102,27 @@ func (b *backend) Release(x nn.Array) {
 }
 
 func (b *backend) release(a *array) {
-	if a.memory.address != 0 {
-		b.giveBack(a)
+	if a.formula != nil {
+		b.dropAll(a.formula)
 	}
-	a.memory.address = 0
+	b.drop(a.memory)
+	a.memory, a.formula = nil, nil
 }
 
-// giveBack frees an array's memory, or leaves the place of an input to the next one.
-func (b *backend) giveBack(a *array) {
+// drop ends one use of memory. After the last it frees the memory, or leaves the place of an
+// input to the next one.
+func (b *backend) drop(m *memory) {
+	if m == nil {
+		return
+	}
+	if m.users--; m.users > 0 {
+		return
+	}
 	switch {
-	case a.slot != nil:
-		a.slot.taken, a.slot = false, nil
-	case !a.memory.input:
-		b.free(a.memory.address)
+	case m.slot != nil:
+		m.slot.taken = false
+	case !m.input:
+		b.free(m.address)
 	}
 }
 
@@ -124,6 +132,17 @@ func (b *backend) free(address uintptr) { b.runner.Free(address) }
 
 // EndStep implements nn.Backend.
 func (b *backend) EndStep(keep ...nn.Array) {
+	for _, x := range keep {
+		// A formula may read memory of the step.
+		if a, ok := x.(*array); ok && a.owner == b {
+			o := &op{backend: b, name: "nn/cuda: EndStep"}
+			o.force(a)
+			if err := o.end(); err != nil {
+				b.failed = errors.Join(b.failed, err)
+				b.release(a)
+			}
+		}
+	}
 	b.step = slices.DeleteFunc(b.step, func(a *array) bool {
 		if slices.Contains(keep, nn.Array(a)) {
 			return false
@@ -131,7 +150,7 @@ func (b *backend) EndStep(keep ...nn.Array) {
 		b.release(a)
 		return true
 	})
-	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory.input }) {
+	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory != nil && a.memory.input }) {
 		b.failed = errors.Join(b.failed, b.runner.NextInputs())
 	}
 	b.collect()

@@ -64,7 +64,7 @@ func (o *op) inputArray(t *tensor.Dense, shape []int) (nn.Array, error) {
 		if err != nil {
 			o.fail("%w", err)
 		}
-		a = &array{owner: o.backend, shape: shape, memory: &memory{address: at, input: true}}
+		a = &array{owner: o.backend, shape: shape, memory: &memory{address: at, users: 1, input: true}}
 		o.step = append(o.step, a)
 	}
 	if err := o.end(); err != nil {

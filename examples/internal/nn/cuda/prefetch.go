@@ -355,7 +355,7 @@ func (o *op) arrayIn(t *tensor.Dense) (*array, error) {
 		return a, o.prefetched.take(s, t, func() error { return o.move(s, a.memory.address) })
 	}
 	s.placed, s.taken = nil, true
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address: s.place.Uintptr(), input: true}, slot: s}
+	a := &array{owner: o.backend, shape: shape, memory: &memory{address: s.place.Uintptr(), users: 1, input: true, slot: s}}
 	if len(shape) == 5 {
 		a.order = channelsLast
 	}
