@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"sync"
 
 	"gorgonia.org/tensor"
 
@@ -102,7 +103,12 @@ func (l Blob) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 	if err != nil {
 		return nil, err
 	}
-	b := blobSum{hostCall: c, loss: l}
+	b := blobMemory.Get().(*blobSum)
+	defer func() {
+		b.release()
+		blobMemory.Put(b)
+	}()
+	b.hostCall, b.loss = c, l
 	if err := b.findLesions(neighborhood); err != nil {
 		return nil, err
 	}
@@ -134,12 +140,24 @@ func (l Blob) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 	return plan.FromNumber(value), nil
 }
 
-// blobSum is an evaluation.
+// blobSum is an evaluation. It keeps the memory of the images for the next one.
 type blobSum struct {
 	*hostCall
 	loss    Blob
 	images  []blobImage
+	finder  components.Finder
 	scratch *tensor.Dense // the gradient of an image by a term after the first
+}
+
+var blobMemory = sync.Pool{New: func() any { return new(blobSum) }}
+
+// release lets go of all tensors.
+func (b *blobSum) release() {
+	for i := range b.images {
+		m := &b.images[i]
+		m.batch, m.regions.Batch, m.regions.Pointwise, m.regions.Overlap = plan.Batch{}, nil, nil, nil
+	}
+	b.hostCall, b.loss, b.scratch = nil, Blob{}, nil
 }
 
 // blobImage is a channel of a sample: a problem of its own.
@@ -148,6 +166,9 @@ type blobImage struct {
 	row     int        // of the logits, in N×C
 	regions cpu.Regions
 	first   []int // where the runs of each lesion begin, and their end
+	next    []int // scratch memory of sortRuns
+	slopes  []cpu.RegionSlope
+	labels  []uint8 // memory of the target
 	// alpha is the share of the whole image in the loss, and beta that of each lesion.
 	alpha, beta float64
 	background  int // voxels that count
@@ -179,16 +200,18 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	// In the target of an image 1 is ignored: the lesion, and voxels that are ignored
 	// anyway.
 	labels, asIs := b.batch.Target.Tensor.Data().([]uint8)
-	if asIs = asIs && c == 1 && ignored == nil; !asIs {
-		labels = make([]uint8, n*len(channels)*voxels)
+	asIs = asIs && c == 1 && ignored == nil
+	if images := n * len(channels); cap(b.images) < images {
+		b.images = append(b.images[:cap(b.images)], make([]blobImage, images-cap(b.images))...)
+	} else {
+		b.images = b.images[:images]
 	}
-	b.images = make([]blobImage, n*len(channels))
 	with := make([]int, len(channels)) // samples with a lesion
 	for i := range b.images {
-		image, mask, row := &b.images[i], lesions.At(i), labels[i*voxels:][:voxels]
+		image, mask := &b.images[i], lesions.At(i)
 		sample := i / len(channels)
 		image.row = sample*c + channels[i%len(channels)]
-		runs, count := components.FindBits(mask, b.batch.Space, neighborhood)
+		runs, count := b.finder.FindBits(mask, b.batch.Space, neighborhood)
 		image.sortRuns(runs, count)
 		if count > 0 {
 			with[i%len(channels)]++
@@ -202,7 +225,12 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 		for _, w := range mask {
 			image.background -= bits.OnesCount64(w)
 		}
-		if !asIs {
+		var row []uint8
+		if asIs {
+			row = labels[i*voxels:][:voxels]
+		} else {
+			image.labels = cpu.Grow(image.labels, voxels)
+			row = image.labels
 			b.kernels.Unpack(row, mask)
 		}
 		image.batch = plan.Batch{N: 1, C: 1, V: voxels, Space: b.batch.Space,
@@ -238,15 +266,17 @@ func rowOf(t *tensor.Dense, row, n int) *tensor.Dense {
 
 // sortRuns stores the runs by lesion, each in raster order.
 func (m *blobImage) sortRuns(runs []components.Run, count int) {
-	m.first = make([]int, count+1)
+	m.first = cpu.Grow(m.first, count+1)
+	clear(m.first)
 	for _, r := range runs {
 		m.first[r.Label]++
 	}
 	for i := range count {
 		m.first[i+1] += m.first[i]
 	}
-	next := append([]int(nil), m.first...)
-	sorted, voxel := make([]components.Run, len(runs)), make([]int, len(runs)+1)
+	m.next = append(m.next[:0], m.first...)
+	next, sorted, voxel := m.next, cpu.Grow(m.regions.Runs, len(runs)), cpu.Grow(m.regions.Voxel, len(runs)+1)
+	voxel[0] = 0
 	for _, r := range runs {
 		sorted[next[r.Label-1]] = r
 		next[r.Label-1]++
@@ -399,7 +429,8 @@ func (b *blobSum) evaluate(m *blobImage, t *blobTerm, firstTerm bool) (float64, 
 		value += float64(m.alpha * v)
 		whole.add(slope, m.alpha)
 	}
-	slopes := make([]cpu.RegionSlope, len(lesions))
+	m.slopes = cpu.Grow(m.slopes, len(lesions))
+	slopes := m.slopes
 	v, rest := b.lesionValues(m, t, background, all, lesions, whole, slopes)
 	value += v
 	if grad == nil {

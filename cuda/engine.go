@@ -15,7 +15,7 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Engine is an open GPU: a context, one stream, a memory pool and the kernels. It
+// Engine is an open GPU: a context, a stream for all work, a memory pool and the kernels. It
 // implements [tensor.Engine]. The package documentation describes the order of work.
 type Engine struct {
 	device  Device
@@ -44,6 +44,7 @@ type Engine struct {
 	mu       sync.Mutex // guards the following
 	owned    map[*owned]struct{}
 	buffers  map[*HostBuffer]struct{}
+	copies   map[*CopyStream]struct{}
 	deferred error // of calls that cannot return one
 
 	capturing atomic.Bool
@@ -93,7 +94,7 @@ func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, er
 	steps := newRepeater(s)
 	e := &Engine{
 		device: device, session: steps, steps: steps, pool: newPool(steps), code: newCode(steps, device),
-		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{},
+		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{}, copies: map[*CopyStream]struct{}{},
 	}
 	if err := e.prepare(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -122,10 +123,12 @@ func (e *Engine) prepare() error {
 	return nil
 }
 
-// LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and returns the
-// time that it took: seconds (NVIDIA's offline compiler takes 17 on one core) where the driver
-// has not compiled them for this GPU before, and little once they are in its cache. Without it each module of kernels is compiled when a loss first launches one of its kernels. progress may be nil; it
-// is called after each module with the module's name and the time that it took.
+// LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and
+// returns the time that it took: half a minute where the driver has not compiled them for this
+// GPU before, judging by NVIDIA's offline compiler, and little once they are in its cache.
+// Without it each module of kernels is compiled when a loss first launches one of its
+// kernels. progress may be nil; it is called after each module with the module's name and the
+// time that it took.
 //
 // The cache is a folder, by default ~/.nv/ComputeCache, which the environment variable
 // CUDA_CACHE_PATH moves and CUDA_CACHE_MAXSIZE limits (in bytes). Where it cannot be written,
@@ -136,8 +139,19 @@ func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (
 	return time.Since(start), err
 }
 
+// LoadedKernels returns the number of modules of kernels that the driver has loaded for this
+// engine so far, those of the losses and of other packages, and the time that this took in
+// all. A module takes seconds where the driver had to compile it, and milliseconds where it was
+// in the driver's cache, see [Engine.LoadKernels].
+func (e *Engine) LoadedKernels() (modules int, took time.Duration) {
+	if e == nil || e.code == nil {
+		return 0, 0
+	}
+	return e.code.loaded()
+}
+
 // Close waits for the device and frees everything that belongs to the engine: tensors,
-// host buffers (whose bytes must not be accessed afterwards), events and graphs. Later
+// host buffers (whose bytes must not be accessed afterwards), copy streams, events and graphs. Later
 // calls return [ErrClosed]; closing again does nothing.
 func (e *Engine) Close() error {
 	if e == nil || e.session == nil {
@@ -161,7 +175,7 @@ func (e *Engine) Close() error {
 		e.pool.endCapture()
 		e.capturing.Store(false)
 	}
-	keep(e.session.synchronize())
+	keep(e.settle(e.session))
 	for o := range e.owned {
 		keep(o.free(e.session))
 	}

@@ -11,9 +11,14 @@
 // one: streams whole pages apart would compete for a few lines of the cache.
 enum { LINE = 16 };
 
+// MAX_POINTS is the largest number of voxels of a tile, and AT_ONCE that of pointers stored at a
+// time, so that a list of voxels needs room for AT_ONCE more.
+enum { MAX_POINTS = 343, AT_ONCE = 8 };
+
 // products are the matrix products for one instruction set; see winograd_products.h.
 typedef struct {
 	int64_t lanes, rows;
+	void (*voxels_at)(int width, const int64_t size[3], int64_t channels, const float *volume, const int64_t at[3], const float *outside, const float **voxels);
 	void (*product)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
 	void (*product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
 } products;
@@ -142,37 +147,17 @@ static int64_t corner(const grid *g, int64_t number, int64_t at[3]) {
 	return number;
 }
 
-enum { MAX_POINTS = 343 };
-
-// voxels_at stores pointers to the width³ voxels of a volume that start at voxel at, or
-// outside for those that are not in the volume.
-static void voxels_at(int width, const int64_t size[3], int64_t channels, const float *volume, const int64_t at[3],
-	const float *outside, const float **voxels) {
-	const int whole = at[2] >= 0 && at[2] + width <= size[2];
-	for (int x = 0; x < width; x++)
-		for (int y = 0; y < width; y++, voxels += width) {
-			const int64_t ax = at[0] + x, ay = at[1] + y;
-			const int in = ax >= 0 && ax < size[0] && ay >= 0 && ay < size[1];
-			const float *first = volume + ((ax * size[1] + ay) * size[2] + at[2]) * channels;
-			if (in && whole)
-				for (int z = 0; z < width; z++) voxels[z] = first + z * channels;
-			else
-				for (int z = 0; z < width; z++)
-					voxels[z] = in && at[2] + z >= 0 && at[2] + z < size[2] ? first + z * channels : outside;
-		}
-}
-
 static void voxels_in(const filter *f, int width, const grid *g, const float *x, int64_t number, const float *outside, const float **voxels) {
 	int64_t at[3];
 	x += corner(g, number, at) * f->from[0] * f->from[1] * f->from[2] * f->in;
 	for (int i = 0; i < 3; i++) at[i] -= f->pad[i];
-	voxels_at(width, f->from, f->in, x, at, outside, voxels);
+	best().p->voxels_at(width, f->from, f->in, x, at, outside, voxels);
 }
 
 static void voxels_out(const filter *f, const grid *g, const float *y, int64_t number, const float *outside, const float **voxels) {
 	int64_t at[3];
 	y += corner(g, number, at) * f->to[0] * f->to[1] * f->to[2] * f->out;
-	voxels_at(g->tile, f->to, f->out, y, at, outside, voxels);
+	best().p->voxels_at(g->tile, f->to, f->out, y, at, outside, voxels);
 }
 
 // plan describes how the work of a convolution is divided into blocks of tiles and each of
@@ -221,7 +206,7 @@ void winograd_run(const filter *f, int tile, int flip, int threads, const float 
 		const int64_t first = u / p.parts * p.tiles, count = smaller(p.tiles, g.count - first);
 		const int64_t from = u % p.parts * p.columns, columns = smaller(p.columns, f->out - from);
 		float *in = local + omp_get_thread_num() * p.points * (p.in_step + p.out_step), *out = in + p.points * p.in_step;
-		const float *voxels[MAX_POINTS];
+		const float *voxels[MAX_POINTS + AT_ONCE];
 		for (int64_t t = 0; t < count; t++) {
 			voxels_in(f, size->side, &g, x, first + t, zeros, voxels);
 			size->tile_in(f->in, voxels, in + t * f->in, p.in_step);
@@ -343,7 +328,7 @@ static void gradient_of_runs(const filter *f, const transforms *size, const grad
 	_Pragma("omp parallel num_threads(threads)")
 	{
 		float *in = local + omp_get_thread_num() * p->points * (p->in_step + p->out_step), *out = in + p->points * p->in_step;
-		const float *voxels[MAX_POINTS];
+		const float *voxels[MAX_POINTS + AT_ONCE];
 		_Pragma("omp for schedule(dynamic)")
 		for (int64_t run = 0; run < p->runs; run++) {
 			float *sum = points + run * sums;
@@ -388,7 +373,7 @@ void winograd_gradient(const filter *f, int tile, int threads, const float *x, c
 	const int64_t kernels = f->in * f->out;
 	_Pragma("omp parallel num_threads(threads)")
 	{
-		const float *voxels[MAX_POINTS];
+		const float *voxels[MAX_POINTS + AT_ONCE];
 		for (int64_t number = 0; number < p.count; number++) {
 			const block b = block_at(&all, &p, number);
 			const int64_t known = b.x ? all.extra : 0; // layers of the input that the block before has left

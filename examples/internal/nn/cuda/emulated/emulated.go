@@ -3,20 +3,9 @@
 // binary that is run with -gpu, on the first GPU of the machine.
 package emulated
 
-import (
-	"flag"
-	"testing"
-)
+import "flag"
 
 var onGPU = flag.Bool("gpu", false, "run on the first GPU instead of the emulated one; tests that need the emulator are skipped")
 
 // OnGPU reports whether the tests run on the machine's first GPU.
 func OnGPU() bool { return *onGPU }
-
-// skipOnGPU skips a test that changes the emulated machine.
-func skipOnGPU(t testing.TB) {
-	t.Helper()
-	if *onGPU {
-		t.Skip("the test sets properties of the emulated GPU, and -gpu asks for a real one")
-	}
-}

@@ -50,7 +50,9 @@ func open(t testing.TB) *gpu.Engine {
 // With -gpu the test is skipped.
 func Load(t testing.TB) *emulator.Library {
 	t.Helper()
-	skipOnGPU(t)
+	if *onGPU {
+		t.Skip("the test sets properties of the emulated GPU, and -gpu asks for a real one")
+	}
 	return load(t)
 }
 
@@ -65,12 +67,6 @@ func Install(t testing.TB) {
 
 func load(t testing.TB) *emulator.Library {
 	t.Helper()
-	return emulator.Load(t, Sources()...)
-}
-
-// Sources returns the paths of the sources of the kernels that the emulator runs besides those of
-// the losses.
-func Sources() []string {
 	_, file, _, _ := runtime.Caller(0)
-	return []string{filepath.Join(filepath.Dir(file), "..", "kernels", "emulated.cpp")}
+	return emulator.Load(t, filepath.Join(filepath.Dir(file), "..", "kernels", "emulated.cpp"))
 }
