@@ -414,22 +414,8 @@ func (m *topkScratch[T]) list(s *topkSum, class []uint8, low, high T) (sum float
 	m.listed = slices.Grow(m.listed[:0], parts)[:parts]
 	sums, counts := make([]float64, parts), make([]int, parts)
 	s.eachTopkPart(func(part, lo, hi int) {
-		// Few branches at random: every voxel is stored, and kept or not.
-		var found [topkPart]uint16
-		n, above, sum := 0, 0, 0.0
-		for i, e := range m.elements[lo:hi] {
-			isAbove, isListed := uint64(0), 1
-			if e > high {
-				isAbove, isListed = 1, 0
-			}
-			if e < low {
-				isListed = 0
-			}
-			sum += math.Float64frombits(math.Float64bits(float64(e)) & -isAbove)
-			above += int(isAbove)
-			found[n%topkPart] = uint16(i)
-			n += isListed
-		}
+		var found [topkPart + 3]uint16
+		sum, above, n := listAbove(s.kernels, m.elements[lo:hi], low, high, found[:])
 		list := m.listed[part][:0]
 		for _, i := range found[:n] {
 			if at := lo + int(i); class == nil || class[at] != kernel.NoClass {
@@ -445,34 +431,59 @@ func (m *topkScratch[T]) list(s *topkSum, class []uint8, low, high T) (sum float
 	return sum, above
 }
 
+// listAbove is [cpu.Backend.ListAbove].
+func listAbove[T float32 | float64](kernels cpu.Backend, e []T, low, high T, found []uint16) (sum float64, above, listed int) {
+	if narrow, ok := any(e).([]float32); ok {
+		return kernels.ListAbove(narrow, float32(low), float32(high), found)
+	}
+	for i, v := range e {
+		switch {
+		case v > high:
+			sum += float64(v)
+			above++
+		case !(v < low):
+			found[listed] = uint16(i)
+			listed++
+		}
+	}
+	return sum, above, listed
+}
+
 // clearGradient clears the gradient of the voxels whose element is neither above a limit nor
 // listed, and scales that of the others. It overwrites the elements.
 func (m *topkScratch[T]) clearGradient(s *topkSum, high T) {
 	g, voxels, c := s.grad.Data().([]T), s.batch.V, s.batch.C
 	scale := T(s.cfg.GradScale / float64(s.count))
+	noneAbove := math.IsInf(float64(high), 1)
+	if noneAbove {
+		high = 0
+	}
 	s.eachTopkPart(func(part, lo, hi int) {
 		before := lo / voxels * (c - 1) * voxels
-		factor := m.elements[lo:hi]
-		factors := [2]T{0, scale}
-		for i, e := range factor {
-			taken := 0
-			if e > high {
-				taken = 1
-			}
-			factor[i] = factors[taken]
+		e := m.elements[lo:hi]
+		if noneAbove {
+			clear(e)
 		}
 		for _, it := range m.listed[part] {
-			factor[int(it.At)-lo] = scale
+			e[int(it.At)-lo] = T(math.Inf(1)) // above
 		}
 		for ch := range c {
-			row := g[before+ch*voxels+lo:][:hi-lo]
-			for i, f := range factor {
-				v := row[i] * f
-				if v != v && f == 0 {
-					v = 0
-				}
-				row[i] = v
-			}
+			keepAbove(s.kernels, g[before+ch*voxels+lo:][:hi-lo], e, high, scale)
 		}
 	})
+}
+
+// keepAbove is [cpu.Backend.KeepAbove].
+func keepAbove[T float32 | float64](kernels cpu.Backend, dst, of []T, limit, scale T) {
+	if narrow, ok := any(dst).([]float32); ok {
+		kernels.KeepAbove(narrow, any(of).([]float32), float32(limit), float32(scale))
+		return
+	}
+	for i, v := range of {
+		if v > limit {
+			dst[i] *= scale
+		} else {
+			dst[i] = 0
+		}
+	}
 }

@@ -39,6 +39,8 @@ type kernels struct {
 	packMap func(dst []uint64, src []float32) (hard bool)
 	// packMargins is [packMarginsGo].
 	packMargins func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32)
+	// keepAbove is [keepAboveGo].
+	keepAbove func(dst, of []float32, limit, scale float32)
 	// unpack is [unpackGo].
 	unpack func(dst []uint8, src []uint64)
 	// widen is [widenGo].
@@ -76,6 +78,7 @@ var plain = kernels{
 	magnitudes: magnitudesGo,
 
 	packMargins: packMarginsGo,
+	keepAbove:   keepAboveGo,
 
 	softMagnitudes: softMagnitudesGo,
 

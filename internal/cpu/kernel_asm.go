@@ -153,6 +153,20 @@ func packMarginsBy(routine func(above, within *uint64, x0, x1 *float32, class *u
 	}
 }
 
+// keepAboveBy returns the kernel that calls a routine for whole blocks and the plain kernel
+// for the rest.
+func keepAboveBy(routine func(dst, of *float32, limits *float32, n int)) func(dst, of []float32, limit, scale float32) {
+	return func(dst, of []float32, limit, scale float32) {
+		n := len(dst) / block * block
+		_ = of[:len(dst)]
+		if n > 0 {
+			limits := [2]float32{limit, scale}
+			routine(&dst[0], &of[0], &limits[0], n)
+		}
+		keepAboveGo(dst[n:], of[n:], limit, scale)
+	}
+}
+
 // widenBy returns the kernel that calls a routine for a multiple of sumLanes64 values
 // and the plain kernel for the rest.
 func widenBy(routine func(dst *float64, src *float32, sums *float64, n int) uint32) func(dst []float64, src []float32, sums *[sumLanes64]float64) bool {

@@ -57120,6 +57120,30 @@ word:
 	VZEROUPPER
 	RET
 
+// func keepAboveAVX512(dst *float32, of *float32, limits *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·keepAboveAVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         of+8(FP), CX
+	MOVQ         limits+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS (DX), Z0
+	VBROADCASTSS 4(DX), Z1
+	XORQ         DX, DX
+
+loop:
+	VMOVUPS   (CX)(DX*4), Z2
+	VCMPPS    $0x1e, Z0, Z2, K1
+	VMOVUPS   (AX)(DX*4), Z2
+	VMULPS    Z1, Z2, Z2
+	VMOVAPS.Z Z2, K1, Z2
+	VMOVUPS   Z2, (AX)(DX*4)
+	ADDQ      $0x10, DX
+	CMPQ      DX, BX
+	JL        loop
+	VZEROUPPER
+	RET
+
 // func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL
 TEXT ·softMagnitudesAVX512(SB), NOSPLIT, $64-80
@@ -57365,6 +57389,30 @@ word:
 	INCQ         R8
 	CMPQ         R8, DI
 	JL           word
+	VZEROUPPER
+	RET
+
+// func keepAboveAVX2(dst *float32, of *float32, limits *float32, n int)
+// Requires: AVX
+TEXT ·keepAboveAVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         of+8(FP), CX
+	MOVQ         limits+16(FP), DX
+	MOVQ         n+24(FP), BX
+	VBROADCASTSS (DX), Y0
+	VBROADCASTSS 4(DX), Y1
+	XORQ         DX, DX
+
+loop:
+	VMOVUPS (CX)(DX*4), Y2
+	VCMPPS  $0x1e, Y0, Y2, Y2
+	VMOVUPS (AX)(DX*4), Y3
+	VMULPS  Y1, Y3, Y3
+	VANDPS  Y3, Y2, Y2
+	VMOVUPS Y2, (AX)(DX*4)
+	ADDQ    $0x08, DX
+	CMPQ    DX, BX
+	JL      loop
 	VZEROUPPER
 	RET
 

@@ -54050,6 +54050,37 @@ word:
 	BLT word
 	RET
 
+// func keepAboveNEON(dst *float32, of *float32, limits *float32, n int)
+TEXT ·keepAboveNEON(SB), NOSPLIT, $0-32
+	MOVD dst+0(FP), R4
+	MOVD of+8(FP), R3
+	MOVD limits+16(FP), R0
+	MOVD n+24(FP), R2
+	WORD $0x4d40c805 // ld1r {v5.4s}, [x0]
+	ADD $4, R0, R0
+	WORD $0x4d40c804 // ld1r {v4.4s}, [x0]
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea5e423 // fcmgt v3.4s, v1.4s, v5.4s
+	WORD $0x6ea5e402 // fcmgt v2.4s, v0.4s, v5.4s
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e24dc21 // fmul v1.4s, v1.4s, v4.4s
+	WORD $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	WORD $0x4e211c61 // and v1.16b, v3.16b, v1.16b
+	WORD $0x4e201c40 // and v0.16b, v2.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $8, R1, R1
+	CMP R2, R1
+	BLT loop
+	RET
+
 // func widenNEON(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 TEXT ·widenNEON(SB), NOSPLIT, $0-36
 	MOVD $constants<>(SB), R7

@@ -108,23 +108,7 @@ func (f *marginFilter) filter(k *kernels, chunk, at int, x0, x1 []float32, class
 
 // list lists the n voxels of a strip whose bits are set.
 func (f *marginFilter) list(chunk, n, at int, x0, x1 []float32, s *marginScratch) {
-	// Four at a time, which takes few branches at random.
-	found := 0
-	for w, word := range s.within[:(len(x1)+63)/64] {
-		end := found + bits.OnesCount64(word)
-		for ; found < end; found += 4 {
-			next := s.found[found:][:4]
-			next[0] = uint16(64*w + bits.TrailingZeros64(word)&63)
-			word &= word - 1
-			next[1] = uint16(64*w + bits.TrailingZeros64(word)&63)
-			word &= word - 1
-			next[2] = uint16(64*w + bits.TrailingZeros64(word)&63)
-			word &= word - 1
-			next[3] = uint16(64*w + bits.TrailingZeros64(word)&63)
-			word &= word - 1
-		}
-		found = end
-	}
+	positions(s.within[:(len(x1)+63)/64], 0, s.found[:], 0)
 	list := slices.Grow(f.Listed[chunk], n)
 	dst := list[len(list):][:n]
 	finite := true
@@ -168,4 +152,83 @@ func packMarginsGo(above, within []uint64, x0, x1 []float32, class []uint8, limi
 		}
 		above[w], within[w] = a, b
 	}
+}
+
+// keepAboveGo multiplies the values of dst by scale where the values of another slice are above
+// a limit, and makes the others 0.
+func keepAboveGo(dst, of []float32, limit, scale float32) {
+	for i, v := range of[:len(dst)] {
+		if v > limit {
+			dst[i] = float32(dst[i] * scale)
+		} else {
+			dst[i] = 0
+		}
+	}
+}
+
+// KeepAbove multiplies the values of dst by scale where the values of another slice are above a
+// limit, and makes the others 0.
+func (k Backend) KeepAbove(dst, of []float32, limit, scale float32) {
+	k.kernels().keepAbove(dst, of, limit, scale)
+}
+
+// ListAbove returns the sum of the values above high and their number. The positions of those
+// that are not above it, and not below low, are stored in found, which is 3 longer than the
+// values, and their number is returned.
+func (k Backend) ListAbove(values []float32, low, high float32, found []uint16) (sum float64, above, listed int) {
+	kernels := k.kernels()
+	const words = stripVoxels / 64
+	var isAbove, within [words]uint64
+	var zeros, kept, last [stripVoxels]float32
+	var class [stripVoxels]uint8
+	var total [sumLanes64]float64
+	for at := 0; at < len(values); at += stripVoxels {
+		v := values[at:min(at+stripVoxels, len(values))]
+		n := (len(v) + 63) / 64
+		whole := v
+		if len(v)%64 != 0 {
+			copy(last[:], v)
+			for i := len(v); i < 64*n; i++ {
+				last[i] = float32(math.Inf(-1))
+			}
+			whole = last[:64*n]
+		}
+		kernels.packMargins(isAbove[:n], within[:n], zeros[:64*n], whole, class[:64*n], &[2]float32{low, high})
+		if len(v)%64 != 0 { // not those beyond the end
+			within[n-1] &= 1<<(len(v)%64) - 1
+			isAbove[n-1] &= 1<<(len(v)%64) - 1
+		}
+		for w, a := range isAbove[:n] {
+			above += bits.OnesCount64(a)
+			within[w] &^= a
+		}
+		listed = positions(within[:n], at, found, listed)
+		copy(kept[:], v)
+		kernels.keepAbove(kept[:len(v)], v, high, 1)
+		kernels.sumMap(kept[:len(v)], &total) // whatever its range
+	}
+	return sumLanes(total[:]), above, listed
+}
+
+// positions stores the positions of the bits that are set, plus first, behind the n that there
+// are, and returns the number of all. It stores four at a time, which takes few branches at
+// random, and so up to 3 more.
+func positions(words []uint64, first int, found []uint16, n int) int {
+	for w, word := range words {
+		end := n + bits.OnesCount64(word)
+		base := first + 64*w
+		for ; n < end; n += 4 {
+			next := found[n:][:4]
+			next[0] = uint16(base + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[1] = uint16(base + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[2] = uint16(base + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[3] = uint16(base + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+		}
+		n = end
+	}
+	return n
 }

@@ -54,3 +54,53 @@ func TestPackMarginsKernels(t *testing.T) {
 		}
 	})
 }
+
+func TestKeepAboveKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(2, 7))
+		for _, n := range []int{0, 1, 63, 64, 193} {
+			dst, of := make([]float32, n+1)[1:], make([]float32, n+2)[2:]
+			for i := range dst {
+				dst[i], of[i] = r.Float32()-0.5, hostile[r.IntN(len(hostile))]
+			}
+			for _, limit := range []float32{0, -1, float32(math.Inf(-1)), float32(math.Inf(1))} {
+				want, got := make([]float32, n), append(slices.Clone(dst), 7)
+				for i, v := range of {
+					if v > limit {
+						want[i] = dst[i] * 3
+					}
+				}
+				impl.keepAbove(got[:n], of, limit, 3)
+				require.Equal(t, append(want, 7), got)
+			}
+		}
+	})
+}
+
+// TestListAbove compares with the definition, at the ends of strips and words.
+func TestListAbove(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 1))
+	for _, n := range []int{1, 64, 1000, 1024, 2117} {
+		values := make([]float32, n)
+		for i := range values {
+			values[i] = float32(r.IntN(16))
+		}
+		for _, limits := range [][2]float32{{3, 12}, {8, 8}, {float32(math.Inf(-1)), float32(math.Inf(1))}} {
+			wantSum, wantAbove, want := 0.0, 0, []uint16{}
+			for i, v := range values {
+				switch {
+				case v > limits[1]:
+					wantSum += float64(v)
+					wantAbove++
+				case v >= limits[0]:
+					want = append(want, uint16(i))
+				}
+			}
+			found := make([]uint16, n+3)
+			sum, above, listed := Backend{}.ListAbove(values, limits[0], limits[1], found)
+			require.Equal(t, wantSum, sum)
+			require.Equal(t, wantAbove, above)
+			require.Equal(t, want, found[:listed])
+		}
+	}
+}

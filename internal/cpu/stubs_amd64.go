@@ -1083,6 +1083,11 @@ func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
 //go:noescape
 func packMarginsAVX512(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
 
+// keepAboveAVX512 is keepAboveGo for n values, a multiple of 64. limits are limit and scale.
+//
+//go:noescape
+func keepAboveAVX512(dst *float32, of *float32, limits *float32, n int)
+
 // softMagnitudesAVX512 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
 //go:noescape
@@ -1092,6 +1097,11 @@ func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *fl
 //
 //go:noescape
 func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
+
+// keepAboveAVX2 is keepAboveGo for n values, a multiple of 64. limits are limit and scale.
+//
+//go:noescape
+func keepAboveAVX2(dst *float32, of *float32, limits *float32, n int)
 
 // softMagnitudesAVX2 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //

@@ -552,6 +552,11 @@ func unpackNEON(dst *uint8, src *uint64, words int)
 //go:noescape
 func packMarginsNEON(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
 
+// keepAboveNEON is keepAboveGo for n values, a multiple of 64. limits are limit and scale.
+//
+//go:noescape
+func keepAboveNEON(dst *float32, of *float32, limits *float32, n int)
+
 // widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape

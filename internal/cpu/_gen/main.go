@@ -57,6 +57,7 @@ func main() {
 	sumMap(avx2)
 	for _, t := range tiers {
 		packMargins(t)
+		keepAbove(t)
 		softMagnitudes(t)
 	}
 	for _, t := range rowTiers(tiers...) {
@@ -89,6 +90,7 @@ func main() {
 	packMap(neon)
 	unpack(neon)
 	packMargins(neon)
+	keepAbove(neon)
 	widen(neon)
 	magnitudes(neon)
 	sumMap(neon)

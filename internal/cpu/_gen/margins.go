@@ -90,3 +90,26 @@ func joined(unpack func(low, high, d Op), of mask) reg.Register {
 	unpack(of[0], of[1], d)
 	return d
 }
+
+// keepAbove emits keepAboveGo for whole blocks.
+func keepAbove(t tier) {
+	TEXT("keepAbove"+t.name, NOSPLIT, "func(dst, of *float32, limits *float32, n int)")
+	Doc("keepAbove" + t.name + " is keepAboveGo for n values, a multiple of 64. limits are limit and scale.")
+	Pragma("noescape")
+	t.unroll = 1
+	dst, of, limits, n := Load(Param("dst"), GP64()), Load(Param("of"), GP64()), Mem{Base: Load(Param("limits"), GP64())}, Load(Param("n"), GP64())
+	limit, scale := vec{t.register()}, vec{t.register()}
+	VBROADCASTSS(limits, limit[0])
+	VBROADCASTSS(limits.Offset(4), scale[0])
+	i := GP64()
+	XORQ(i, i)
+	Label("loop")
+	at := Mem{Base: dst, Index: i, Scale: 4}
+	above := t.compare(greaterThan, t.loadAt(Mem{Base: of, Index: i, Scale: 4}), limit)
+	t.store(t.masked(above, t.mul(t.loadAt(at), scale)), at, false)
+	ADDQ(Imm(uint64(t.step())), i)
+	CMPQ(i, n)
+	JL(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
