@@ -1,18 +1,17 @@
 package afl
 
 import (
-	"bytes"
 	"math"
 	"math/bits"
-	"runtime"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/cpu/kernel"
+	"github.com/x/afl/internal/labels"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/selection"
@@ -87,46 +86,58 @@ type topkSum struct {
 	*hostCall
 	ce        CrossEntropy // un-reduced
 	described *plan.Loss
+	count     int // m of the definition
+	// selected voxels have elements. The ignored, whose elements are 0, are left out even where
+	// they count.
+	selected, valid int
 }
 
-// evalTopK evaluates the loss. The voxels are selected by their elements, or by what
-// decreases with them; then the cross-entropy is that of the selected alone. It gives up, with
-// overflow, if one of them is beyond the range of T.
+// evalTopK evaluates the loss. It gives up, with overflow, if an element is beyond the range of
+// T.
 func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy) (value *tensor.Dense, overflow bool, err error) {
-	all := s.batch.N * s.batch.V
-	m := topkMemory[T]()
-	defer m.release()
-	m.class = cpu.Grow(m.class, all)
-	if err := s.kernels.ClassBytes(m.class, &s.batch); err != nil {
-		return nil, false, public(err)
-	}
-	valid, n := all, all
-	if l.IgnoreIndex.Set {
-		valid -= bytes.Count(m.class, []byte{kernel.NoClass})
+	n := s.batch.N * s.batch.V
+	s.valid = n
+	if s.batch.Target.HasIgnore {
+		stats, err := s.kernels.Stats(&s.batch, plan.StatsRequest{})
+		if err != nil {
+			return nil, false, public(err)
+		}
+		s.valid = 0
+		for _, v := range stats.Valid {
+			s.valid += int(v)
+		}
 		if l.ValidOnly {
-			n = valid
+			n = s.valid
 		}
 	}
-	if s.grad != nil {
-		g := s.grad.Data().([]T)
-		eachPart(len(g), func(lo, hi int) { clear(g[lo:hi]) })
-	}
-	if n == 0 {
+	s.count = max(1, int(math.Floor(float64(n)*l.K/100)))
+	s.selected = min(s.count, s.valid)
+	if s.selected == 0 {
+		if s.grad != nil {
+			g := s.grad.Data().([]T)
+			eachPart(len(g), func(lo, hi int) { clear(g[lo:hi]) })
+		}
 		return plan.FromNumber(0), false, nil
 	}
-	count := max(1, int(math.Floor(float64(n)*l.K/100)))
-	// Ignored voxels, whose elements are 0, may be left out even where they count.
-	selected := min(count, valid)
-	score, err := newTopkScore(s, m)
-	if err != nil {
-		return nil, false, err
+	m := topkMemory[T]()
+	defer m.release()
+	if pair, ok := any(m).(*topkScratch[float32]); ok && s.byMargin() {
+		v, finite, err := evalMargins(s, pair)
+		if finite || err != nil {
+			return plan.FromNumber(v), false, err
+		}
 	}
-	taken := m.selectLargest(score, selected, valid)
-	if score.infinite.Load() {
-		return nil, true, nil
-	}
-	v, err := m.crossEntropy(s, taken, 1/float64(count))
-	return plan.FromNumber(v), false, err
+	v, overflow, err := m.evalElements(s)
+	return plan.FromNumber(v), overflow, err
+}
+
+// byMargin reports whether the elements are those of the softmax of two channels without
+// weights, and so increase with the margin: the logit of the other class minus that of their
+// own.
+func (s *topkSum) byMargin() bool {
+	focal := s.described.Focal
+	return s.batch.C == 2 && s.batch.VoxelWeight == nil && focal.Smoothing == 0 &&
+		focal.Pos[0] == 1 && focal.Pos[1] == 1 && focal.First == 0
 }
 
 // evalWide evaluates the loss of float32 logits in float64, which holds elements that
@@ -147,133 +158,16 @@ func (l TopKCrossEntropy) evalWide(logits, target, grad *tensor.Dense, opts []Ev
 	return value, err
 }
 
-// topkScore is a number of each voxel that increases with its cross-entropy: the element, or
-// for two channels without weights the logit of the other class minus that of its own, which
-// takes no exponential.
-type topkScore[T float32 | float64] struct {
-	class    []uint8 // the ignored are left out
-	voxels   int     // of a sample
-	elements []T
-	logits   []T // in place of elements
-	kernels  cpu.Backend
-	infinite atomic.Bool // whether a candidate's is +∞
-}
-
-func newTopkScore[T float32 | float64](s *topkSum, m *topkScratch[T]) (*topkScore[T], error) {
-	score := &topkScore[T]{class: m.class, voxels: s.batch.V, kernels: s.kernels}
-	focal := s.described.Focal
-	if s.batch.C == 2 && s.batch.VoxelWeight == nil && focal.Smoothing == 0 &&
-		focal.Pos[0] == 1 && focal.Pos[1] == 1 && focal.First == 0 && unsafe.Sizeof(T(0)) == 4 {
-		score.logits = s.batch.Logits.Data().([]T)
-		return score, nil
-	}
-	m.elements = cpu.Grow(m.elements, len(m.class))
-	e := tensor.New(tensor.WithShape(s.batch.N, s.batch.V), tensor.WithBacking(m.elements))
-	p := s.described.Plan(&s.batch, nil)
-	if _, err := s.kernels.Gradient(&s.batch, p, &plan.Output{Elements: e}); err != nil {
-		return nil, public(err)
-	}
-	score.elements = m.elements
-	return score, nil
-}
-
-// of returns the score of a voxel.
-func (s *topkScore[T]) of(at int) T {
-	if s.elements != nil {
-		return s.elements[at]
-	}
-	sample, i := at/s.voxels, at%s.voxels
-	x := s.logits[2*sample*s.voxels:][:2*s.voxels]
-	if s.class[at] == 1 {
-		return x[i] - x[s.voxels+i]
-	}
-	return x[s.voxels+i] - x[i]
-}
-
-// candidates stores the voxels [lo,hi) whose score is not below a bound, and returns how
-// many.
-func (s *topkScore[T]) candidates(lo, hi int, bound T, dst []selection.Item[T]) (n int) {
-	if s.elements != nil {
-		n = candidatesByElement(s.elements[lo:hi], s.class[lo:hi], lo, bound, dst)
-	}
-	var words [64]uint64
-	for lo < hi && s.elements == nil {
-		sample, i := lo/s.voxels, lo%s.voxels
-		width := min(hi-lo, s.voxels-i, 64*len(words))
-		x := any(s.logits).([]float32)[2*sample*s.voxels:]
-		x0, x1, class := x[i:][:width], x[s.voxels+i:][:width], s.class[lo:][:width]
-		s.kernels.PackMargins(words[:], x0, x1, class, -float32(bound))
-		for w, word := range words[:(width+63)/64] {
-			for ; word != 0; word &= word - 1 {
-				at := 64*w + bits.TrailingZeros64(word)
-				d := x1[at] - x0[at]
-				if class[at] == 1 {
-					d = -d
-				}
-				dst[n] = selection.Item[T]{Value: T(d), At: uint32(lo + at)}
-				n++
-			}
-		}
-		lo += width
-	}
-	for i := range dst[:n] {
-		if dst[i].Value > largest[T]() {
-			s.infinite.Store(true)
-			break
-		}
-	}
-	return n
-}
-
-func candidatesByElement[T float32 | float64](elements []T, class []uint8, first int, bound T, dst []selection.Item[T]) (n int) {
-	class = class[:len(elements)]
-	for i, e := range elements {
-		dst[n] = selection.Item[T]{Value: e, At: uint32(first + i)} // in any case, which takes no branch at random
-		if class[i] != kernel.NoClass && !(e < bound) {
-			n++
-		}
-	}
-	return n
-}
-
-// largest returns the largest finite number.
-func largest[T float32 | float64]() T {
-	if unsafe.Sizeof(T(0)) == 4 {
-		return math.MaxFloat32
-	}
-	most := math.MaxFloat64
-	return T(most)
-}
-
-// bound returns a number that most likely a share of the voxels reach, and not many more.
-func (s *topkScore[T]) bound(share float64) T {
-	const samples = 2048
-	step := len(s.class) / samples
-	if step < 8 {
-		return T(math.Inf(-1))
-	}
-	sample := make([]T, 0, samples)
-	for i := range samples {
-		// Not at equal distances, which may be those of a pattern.
-		at := i*step + int(uint32(i)*0x9e3779b1>>8)%step
-		if s.class[at] != kernel.NoClass {
-			sample = append(sample, s.of(at))
-		}
-	}
-	return selection.Bound(sample, share)
-}
-
 // topkScratch is the memory of an evaluation, which another uses again.
 type topkScratch[T float32 | float64] struct {
-	class        []uint8
-	elements     []T
-	selector     selection.Selector[T]
-	logits, grad []T // of the selected voxels
-	rows         []int
-	selected     []uint8
-	weight32     []float32
-	weight64     []float64
-	pool         *sync.Pool
+	selector selection.Selector[T]
+	listed   [][]selection.Item[T]
+	sample   []T
+	class    []uint8
+	elements []T
+	logits   []T
+	grad     []T
+	pool     *sync.Pool
 }
 
 var topkPools [2]sync.Pool
@@ -288,107 +182,297 @@ func topkMemory[T float32 | float64]() *topkScratch[T] {
 
 func (m *topkScratch[T]) release() { m.pool.Put(m) }
 
-// selectLargest returns the voxels of the n largest scores, in ascending order. Among equal
-// ones it takes the first. There are valid voxels that are not left out.
-func (m *topkScratch[T]) selectLargest(s *topkScore[T], n, valid int) []uint32 {
-	if n == 0 {
-		return nil
-	}
-	all := len(s.class)
-	size := max(all/(4*runtime.GOMAXPROCS(0)), 1<<13)
-	bound := s.bound(float64(n) / float64(valid))
-	for {
-		taken := m.selector.Largest(n, (all+size-1)/size, size, func(part int, dst []selection.Item[T]) int {
-			return s.candidates(part*size, min((part+1)*size, all), bound, dst)
-		})
-		if taken != nil {
-			return taken
+// window returns the limits between which the least score of those selected lies, most likely,
+// by a sample of the voxels. score returns that of a voxel, and false for one that is ignored.
+func (m *topkScratch[T]) window(s *topkSum, scores func(voxels []int, dst []T) (n int)) (low, high T) {
+	all := s.batch.N * s.batch.V
+	size := topkSample(all)
+	const part = 1 << 10
+	m.sample = cpu.Grow(m.sample, size)
+	stored := make([]int, (size+part-1)/part)
+	parallel.Each(len(stored), func(p int) {
+		var voxels [part]int
+		lo, hi := p*part, min((p+1)*part, size)
+		for i := range hi - lo {
+			// Not at equal distances, which may be those of a pattern.
+			from, to := (lo+i)*all/size, (lo+i+1)*all/size
+			voxels[i] = from + int(uint64(uint32(lo+i)*0x9e3779b1)*uint64(to-from)>>32)
 		}
-		bound = T(math.Inf(-1)) // too few reached it
+		stored[p] = scores(voxels[:hi-lo], m.sample[lo:hi])
+	})
+	n := 0
+	for p, of := range stored {
+		n += copy(m.sample[n:], m.sample[p*part:][:of])
+	}
+	return m.selector.Window(m.sample[:n], float64(s.selected)/float64(s.valid))
+}
+
+// topkSample is the number of voxels in the sample. More would cost more than the narrower
+// window saves.
+func topkSample(voxels int) int {
+	if voxels < 1<<12 {
+		return 0
+	}
+	return 1 << min(2*bits.Len(uint(voxels))/3, 15)
+}
+
+// narrowed returns the limits for a second pass where those of the first did not enclose the
+// least score of those selected.
+func narrowed[T float32 | float64](low, high T, tooMany bool) (T, T) {
+	if tooMany {
+		return high, T(math.Inf(1))
+	}
+	return T(math.Inf(-1)), low
+}
+
+// evalMargins evaluates a loss by margins. One pass computes the voxels that are certainly
+// selected and lists those that may be. finite is false where a margin or the sum exceeds the
+// range of float32; value is not to be used then.
+func evalMargins(s *topkSum, m *topkScratch[float32]) (value float64, finite bool, err error) {
+	scale := 1 / float64(s.count)
+	p := s.described.Plan(&s.batch, nil)
+	p.Pointwise.Scale = scale * s.cfg.GradScale // not in the sums
+	pass := &cpu.Margins{Batch: &s.batch, Plan: p, Grad: s.grad, Listed: m.listed}
+	pass.Low, pass.High = m.window(s, s.margins())
+	for {
+		sums, err := s.kernels.Margins(pass)
+		m.listed = pass.Listed
+		if err != nil || !sums.Finite {
+			return 0, false, public(err)
+		}
+		value = scale * sums.Sum
+		if sums.Above <= s.selected {
+			if m.selector.Largest(s.selected-sums.Above, m.listed, pass.Low, pass.High) {
+				rest, err := addMargins(s, m, p.Pointwise.Scale)
+				return value + float64(scale*rest), true, err
+			}
+		}
+		pass.Low, pass.High = narrowed(pass.Low, pass.High, sums.Above > s.selected)
 	}
 }
 
-// crossEntropy returns the sum of the cross-entropy of some voxels, times scale, and stores
-// the gradient at them.
-func (m *topkScratch[T]) crossEntropy(s *topkSum, taken []uint32, scale float64) (float64, error) {
-	if len(taken) == 0 {
+// margins returns a function that stores the margins of voxels that are not ignored.
+func (s *topkSum) margins() func(voxels []int, dst []float32) (n int) {
+	x := s.batch.Logits.Data().([]float32)
+	read := s.classesAt()
+	return func(voxels []int, dst []float32) (n int) {
+		for i, class := range read(voxels) {
+			if class == labels.Ignored {
+				continue
+			}
+			at := voxels[i]
+			at += at / s.batch.V * s.batch.V
+			if dst[n] = x[at+s.batch.V] - x[at]; class == 1 {
+				dst[n] = -dst[n]
+			}
+			n++
+		}
+		return n
+	}
+}
+
+// classesAt returns a function that returns the classes of voxels, [labels.Ignored] where they
+// are ignored.
+func (s *topkSum) classesAt() func(voxels []int) []int32 {
+	reader := labels.Of(s.batch.Target.Tensor.Data())
+	classes := labels.Classes{Limit: int32(s.batch.Classes()), Binarize: s.batch.Target.Binarize}
+	if s.batch.Target.HasIgnore {
+		classes.Ignore = []int64{s.batch.Target.Ignore}
+	}
+	return func(voxels []int) []int32 {
+		dst := make([]int32, len(voxels))
+		if labels.Of(reader.Gather(voxels)).Classes(dst, 0, &classes) >= 0 {
+			return nil // for the pass to refuse
+		}
+		return dst
+	}
+}
+
+// addMargins returns the sum of the elements of the voxels listed and stores their gradients.
+// An element and its derivative by the other class's logit are those of the sigmoid
+// cross-entropy of the margin against class 0.
+func addMargins(s *topkSum, m *topkScratch[float32], scale float64) (sum float64, err error) {
+	from, n := make([]int, len(m.listed)), 0
+	for i, list := range m.listed {
+		from[i] = n
+		n += len(list)
+	}
+	if n == 0 {
 		return 0, nil
 	}
-	n, c, voxels := len(taken), s.batch.C, s.batch.V
-	m.logits, m.selected = cpu.Grow(m.logits, c*n), cpu.Grow(m.selected, n)
-	batch := plan.Batch{N: 1, C: c, V: n, Space: [3]int{1, 1, n},
-		Logits: tensor.New(tensor.WithShape(1, c, n), tensor.WithBacking(m.logits)),
-		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, n), tensor.WithBacking(m.selected)), Argument: "target"}}
-	x := s.batch.Logits.Data().([]T)
-	const part = 1 << 12
-	eachTaken := func(f func(lo int, taken []uint32)) {
-		parallel.Each((n+part-1)/part, func(i int) { f(i*part, taken[i*part:min((i+1)*part, n)]) })
-	}
-	// rows stores where channel 0 of each voxel is.
-	m.rows = cpu.Grow(m.rows, n)
-	eachTaken(func(lo int, taken []uint32) {
-		before, end := 0, 0 // of the logits of a sample, behind its voxels
-		for i, at := range taken {
-			if int(at) >= end { // seldom, as voxels ascend
-				sample := int(at) / voxels
-				before, end = sample*(c-1)*voxels, (sample+1)*voxels
-			}
-			m.rows[lo+i] = int(at) + before
-			m.selected[lo+i] = m.class[at]
+	m.logits, m.class = cpu.Grow(m.logits, n), cpu.Grow(m.class, n)
+	clear(m.class)
+	for i, list := range m.listed {
+		dst := m.logits[from[i]:][:len(list)]
+		for j := range list {
+			dst[j] = list[j].Value
 		}
-		for ch := range c {
-			dst, x := m.logits[ch*n+lo:][:len(taken)], x[ch*voxels:]
-			for i, row := range m.rows[lo:][:len(taken)] {
-				dst[i] = x[row]
-			}
-		}
-	})
-	if s.batch.VoxelWeight != nil {
-		batch.VoxelWeight = m.gatherWeights(s.batch.VoxelWeight, taken)
 	}
-	focal := *s.described.Focal
-	focal.Scale = scale
-	p := (&plan.Loss{Focal: &focal}).Plan(&batch, nil)
+	batch := plan.Batch{N: 1, C: 1, V: n, Space: [3]int{1, 1, n},
+		Logits: tensor.New(tensor.WithShape(1, 1, n), tensor.WithBacking(m.logits)),
+		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, n), tensor.WithBacking(m.class)), Argument: "target"}}
+	one := []float64{1}
+	p := (&plan.Loss{Focal: &plan.Focal{Activation: plan.Sigmoid, Gamma: []float64{0}, Pos: one, Neg: one, CE: one, Scale: scale}}).Plan(&batch, nil)
 	if s.grad == nil {
 		sums, err := s.kernels.Reduce(&batch, p, nil, nil)
 		if err != nil {
 			return 0, public(err)
 		}
-		return scale * sums.Pointwise, nil
+		return sums.Pointwise, nil
 	}
-	m.grad = cpu.Grow(m.grad, c*n)
-	p.Pointwise.Scale *= s.cfg.GradScale // not in the sums
-	sums, err := s.kernels.Gradient(&batch, p, &plan.Output{Grad: tensor.New(tensor.WithShape(1, c, n), tensor.WithBacking(m.grad))})
+	m.grad = cpu.Grow(m.grad, n)
+	sums, err := s.kernels.Gradient(&batch, p, &plan.Output{Grad: tensor.New(tensor.WithShape(1, 1, n), tensor.WithBacking(m.grad))})
 	if err != nil {
 		return 0, public(err)
 	}
-	g := s.grad.Data().([]T)
-	eachTaken(func(lo int, taken []uint32) {
+	g, voxels := s.grad.Data().([]float32), s.batch.V
+	parallel.Each(len(m.listed), func(i int) {
+		list := m.listed[i]
+		if len(list) == 0 {
+			return
+		}
+		before := int(list[0].At/2) / voxels * voxels // a list is of one sample
+		for j, d := range m.grad[from[i]:][:len(list)] {
+			at := int(list[j].At/2) + before
+			own := math.Float32frombits(math.Float32bits(d) ^ list[j].At<<31) // −d for class 1
+			// They are 0. Unlike stores alone, loads of several cache lines overlap.
+			g[at] -= own
+			g[at+voxels] += own
+		}
+	})
+	return sums.Pointwise, nil
+}
+
+// evalElements evaluates a loss by elements: those of all voxels are computed, with their
+// gradients.
+func (m *topkScratch[T]) evalElements(s *topkSum) (value float64, overflow bool, err error) {
+	n := s.batch.N * s.batch.V
+	class := []uint8(nil) // if none is ignored
+	if s.batch.Target.HasIgnore {
+		m.class = cpu.Grow(m.class, n)
+		if err := s.kernels.ClassBytes(m.class, &s.batch); err != nil {
+			return 0, false, public(err)
+		}
+		class = m.class
+	}
+	m.elements = cpu.Grow(m.elements, n)
+	out := &plan.Output{Grad: s.grad, Elements: tensor.New(tensor.WithShape(s.batch.N, s.batch.V), tensor.WithBacking(m.elements))}
+	if _, err := s.kernels.Gradient(&s.batch, s.described.Plan(&s.batch, nil), out); err != nil {
+		return 0, false, public(err)
+	}
+	low, high := m.window(s, func(voxels []int, dst []T) (n int) {
+		for _, at := range voxels {
+			if class == nil || class[at] != kernel.NoClass {
+				dst[n] = m.elements[at]
+				n++
+			}
+		}
+		return n
+	})
+	for {
+		var above int
+		value, above = m.list(s, class, low, high)
+		if above <= s.selected && m.selector.Largest(s.selected-above, m.listed, low, high) {
+			break
+		}
+		low, high = narrowed(low, high, above > s.selected)
+	}
+	for _, list := range m.listed {
+		for _, it := range list {
+			value += float64(it.Value)
+		}
+	}
+	if unsafe.Sizeof(T(0)) == 4 && value > math.MaxFloat32 {
+		for _, e := range m.elements {
+			if e > math.MaxFloat32 {
+				return 0, true, nil
+			}
+		}
+	}
+	if s.grad != nil {
+		m.clearGradient(s, high)
+	}
+	return value / float64(s.count), false, nil
+}
+
+// topkPart is the number of voxels of a part of the elements, one list each.
+const topkPart = 1 << 13
+
+// eachTopkPart calls f, concurrently, for the parts [lo,hi) of the voxels of all samples.
+func (s *topkSum) eachTopkPart(f func(part, lo, hi int)) {
+	per := (s.batch.V + topkPart - 1) / topkPart
+	parallel.Each(s.batch.N*per, func(i int) {
+		lo := i/per*s.batch.V + i%per*topkPart
+		f(i, lo, min(lo+topkPart, (i/per+1)*s.batch.V))
+	})
+}
+
+// list returns the sum of the elements above high and their number. It lists those from low to
+// high that are not ignored.
+func (m *topkScratch[T]) list(s *topkSum, class []uint8, low, high T) (sum float64, above int) {
+	parts := s.batch.N * ((s.batch.V + topkPart - 1) / topkPart)
+	m.listed = slices.Grow(m.listed[:0], parts)[:parts]
+	sums, counts := make([]float64, parts), make([]int, parts)
+	s.eachTopkPart(func(part, lo, hi int) {
+		// Few branches at random: every voxel is stored, and kept or not.
+		var found [topkPart]uint16
+		n, above, sum := 0, 0, 0.0
+		for i, e := range m.elements[lo:hi] {
+			isAbove, isListed := uint64(0), 1
+			if e > high {
+				isAbove, isListed = 1, 0
+			}
+			if e < low {
+				isListed = 0
+			}
+			sum += math.Float64frombits(math.Float64bits(float64(e)) & -isAbove)
+			above += int(isAbove)
+			found[n%topkPart] = uint16(i)
+			n += isListed
+		}
+		list := m.listed[part][:0]
+		for _, i := range found[:n] {
+			if at := lo + int(i); class == nil || class[at] != kernel.NoClass {
+				list = append(list, selection.Item[T]{Value: m.elements[at], At: uint32(at)})
+			}
+		}
+		m.listed[part], sums[part], counts[part] = list, sum, above
+	})
+	for part := range parts {
+		sum += sums[part]
+		above += counts[part]
+	}
+	return sum, above
+}
+
+// clearGradient clears the gradient of the voxels whose element is neither above a limit nor
+// listed, and scales that of the others. It overwrites the elements.
+func (m *topkScratch[T]) clearGradient(s *topkSum, high T) {
+	g, voxels, c := s.grad.Data().([]T), s.batch.V, s.batch.C
+	scale := T(s.cfg.GradScale / float64(s.count))
+	s.eachTopkPart(func(part, lo, hi int) {
+		before := lo / voxels * (c - 1) * voxels
+		factor := m.elements[lo:hi]
+		factors := [2]T{0, scale}
+		for i, e := range factor {
+			taken := 0
+			if e > high {
+				taken = 1
+			}
+			factor[i] = factors[taken]
+		}
+		for _, it := range m.listed[part] {
+			factor[int(it.At)-lo] = scale
+		}
 		for ch := range c {
-			d, g := m.grad[ch*n+lo:][:len(taken)], g[ch*voxels:]
-			for i, row := range m.rows[lo:][:len(taken)] {
-				g[row] = d[i]
+			row := g[before+ch*voxels+lo:][:hi-lo]
+			for i, f := range factor {
+				v := row[i] * f
+				if v != v && f == 0 {
+					v = 0
+				}
+				row[i] = v
 			}
 		}
 	})
-	return scale * sums.Pointwise, nil
-}
-
-// gatherWeights returns the weights of some voxels.
-func (m *topkScratch[T]) gatherWeights(w *tensor.Dense, taken []uint32) *tensor.Dense {
-	shape := tensor.WithShape(1, len(taken))
-	if from, ok := w.Data().([]float32); ok {
-		m.weight32 = gathered(m.weight32, from, taken)
-		return tensor.New(shape, tensor.WithBacking(m.weight32))
-	}
-	m.weight64 = gathered(m.weight64, w.Data().([]float64), taken)
-	return tensor.New(shape, tensor.WithBacking(m.weight64))
-}
-
-func gathered[T any](dst, from []T, at []uint32) []T {
-	dst = cpu.Grow(dst, len(at))
-	for i, a := range at {
-		dst[i] = from[a]
-	}
-	return dst
 }

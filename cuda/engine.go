@@ -15,11 +15,12 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Engine is an open GPU: a context, one stream, a memory pool and the kernels. It
+// Engine is an open GPU: a context, a stream for all work, a memory pool and the kernels. It
 // implements [tensor.Engine]. The package documentation describes the order of work.
 type Engine struct {
 	device  Device
-	session session
+	session session // steps
+	steps   *repeater
 	pool    *pool
 
 	// life is locked for reading by calls of the driver and for writing by Close.
@@ -38,10 +39,12 @@ type Engine struct {
 	status     uintptr // first rejected element of the current evaluation
 	reported   uintptr // first rejected element not yet reported
 	results    results
+	reports    reports
 
 	mu       sync.Mutex // guards the following
 	owned    map[*owned]struct{}
 	buffers  map[*HostBuffer]struct{}
+	copies   map[*CopyStream]struct{}
 	deferred error // of calls that cannot return one
 
 	capturing atomic.Bool
@@ -88,9 +91,10 @@ func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, er
 	if err != nil {
 		return nil, err
 	}
+	steps := newRepeater(s)
 	e := &Engine{
-		device: device, session: s, pool: newPool(s), code: newCode(s, device),
-		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{},
+		device: device, session: steps, steps: steps, pool: newPool(steps), code: newCode(steps, device),
+		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{}, copies: map[*CopyStream]struct{}{},
 	}
 	if err := e.prepare(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -119,22 +123,35 @@ func (e *Engine) prepare() error {
 	return nil
 }
 
-// LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and returns the
-// time that it took: seconds (NVIDIA's offline compiler takes 17 on one core) where the driver
-// has not compiled them for this GPU before, and little once they are in its cache. Without it each module of kernels is compiled when a loss first launches one of its kernels. progress may be nil; it
-// is called after each module with the module's name and the time that it took.
+// LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and
+// returns the time that it took: half a minute where the driver has not compiled them for this
+// GPU before, judging by NVIDIA's offline compiler, and little once they are in its cache.
+// Without it each module of kernels is compiled when a loss first launches one of its
+// kernels. progress may be nil; it is called after each module with the module's name and the
+// time that it took.
 //
 // The cache is a folder, by default ~/.nv/ComputeCache, which the environment variable
 // CUDA_CACHE_PATH moves and CUDA_CACHE_MAXSIZE limits (in bytes). Where it cannot be written,
 // or CUDA_CACHE_DISABLE is 1, every process compiles anew.
 func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (time.Duration, error) {
 	start := time.Now()
-	err := e.do(func(session) error { return e.code.loadAll(kernels.Modules(), progress) })
+	err := e.Runner().Load(kernels.Modules(), progress)
 	return time.Since(start), err
 }
 
+// LoadedKernels returns the number of modules of kernels that the driver has loaded for this
+// engine so far, those of the losses and of other packages, and the time that this took in
+// all. A module takes seconds where the driver had to compile it, and milliseconds where it was
+// in the driver's cache, see [Engine.LoadKernels].
+func (e *Engine) LoadedKernels() (modules int, took time.Duration) {
+	if e == nil || e.code == nil {
+		return 0, 0
+	}
+	return e.code.loaded()
+}
+
 // Close waits for the device and frees everything that belongs to the engine: tensors,
-// host buffers (whose bytes must not be accessed afterwards), events and graphs. Later
+// host buffers (whose bytes must not be accessed afterwards), copy streams, events and graphs. Later
 // calls return [ErrClosed]; closing again does nothing.
 func (e *Engine) Close() error {
 	if e == nil || e.session == nil {
@@ -158,7 +175,7 @@ func (e *Engine) Close() error {
 		e.pool.endCapture()
 		e.capturing.Store(false)
 	}
-	keep(e.session.synchronize())
+	keep(e.settle(e.session))
 	for o := range e.owned {
 		keep(o.free(e.session))
 	}
@@ -166,6 +183,7 @@ func (e *Engine) Close() error {
 	if e.staging.memory != nil {
 		keep(e.session.freeHost(e.staging.memory))
 	}
+	keep(e.reports.close(e.session))
 	keep(e.pool.close())
 	keep(e.code.close())
 	keep(e.session.close())
@@ -282,6 +300,15 @@ func (e *Engine) alloc(bytes int64) (address uintptr, err error) {
 	return address, err
 }
 
+// keep is alloc for memory that outlives the step that allocates it.
+func (e *Engine) keep(bytes int64) (address uintptr, err error) {
+	err = e.do(func(session) (err error) {
+		address, err = e.pool.keep(bytes)
+		return err
+	})
+	return address, err
+}
+
 // free returns memory to the pool, in stream order: work enqueued before may still use
 // it.
 func (e *Engine) free(address uintptr) error {
@@ -298,12 +325,12 @@ func (e *Engine) run(set *kernel.Set, name string, blocks int, arguments unsafe.
 	if blocks < 1 || blocks > 1<<31-1 {
 		return fmt.Errorf("cuda: kernel %s asks for %d blocks, and a grid has 1 to 2³¹−1", name, blocks)
 	}
-	return e.do(func(s session) error {
+	return e.do(func(session) error {
 		f, err := e.code.function(set, name)
 		if err != nil {
 			return err
 		}
-		if err := s.launch(f, blocks, arguments); err != nil {
+		if err := e.steps.launchNamed(f, name, blocks, unsafe.Slice((*byte)(arguments), set.ArgumentBytes(name))); err != nil {
 			return fmt.Errorf("cuda: kernel %s: %w", name, err)
 		}
 		return nil

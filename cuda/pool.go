@@ -38,8 +38,11 @@ type pool struct {
 	mu      sync.Mutex
 	all     []*allocation           // by address
 	free    map[int64][]*allocation // by size
+	steps   map[int64][]*allocation // by size: free memory that steps have used
+	step    bool                    // a step is in progress
 	capture *hold                   // of the capture in progress, or nil
 	graphs  int                     // captures so far
+	grown   int                     // allocations from the driver so far
 	stats   MemoryStats
 }
 
@@ -48,6 +51,8 @@ type allocation struct {
 	address uintptr
 	size    int64
 	used    bool
+	number  int     // of all allocations so far
+	step    bool    // used by steps
 	foreign bool    // somebody else's, who frees it
 	hold    *hold   // of the graph that it belongs to, or nil
 	users   []*hold // of the graphs whose work uses it and that it does not belong to
@@ -65,7 +70,7 @@ type hold struct {
 }
 
 func newPool(device deviceMemory) *pool {
-	return &pool{device: device, free: map[int64][]*allocation{}}
+	return &pool{device: device, free: map[int64][]*allocation{}, steps: map[int64][]*allocation{}}
 }
 
 const (
@@ -77,13 +82,18 @@ const (
 func roundedSize(bytes int64) int64 { return sizeclass.Round(bytes, leastBytes) }
 
 // alloc returns the address of uninitialized memory.
-func (p *pool) alloc(bytes int64) (uintptr, error) {
+func (p *pool) alloc(bytes int64) (uintptr, error) { return p.take(bytes, p.get) }
+
+// keep is alloc for memory that outlives the step that allocates it.
+func (p *pool) keep(bytes int64) (uintptr, error) { return p.take(bytes, p.getGeneral) }
+
+func (p *pool) take(bytes int64, get func(bytes int64) (*allocation, error)) (uintptr, error) {
 	if bytes <= 0 {
 		return 0, plan.Refuse("number of bytes", bytes, "at least 1")
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	a, err := p.get(bytes)
+	a, err := get(bytes)
 	if err != nil {
 		return 0, err
 	}
@@ -91,8 +101,49 @@ func (p *pool) alloc(bytes int64) (uintptr, error) {
 	return a.address, nil
 }
 
-// get finds an unused allocation or makes a new one.
+// beginStep starts a step. Its memory is what earlier steps have used, in a fixed order, so that
+// equal steps have equal addresses, and more if it needs more.
+func (p *pool) beginStep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step = true
+	for _, list := range p.steps {
+		slices.SortFunc(list, func(a, b *allocation) int { return cmp.Compare(b.number, a.number) })
+	}
+}
+
+func (p *pool) endStep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step = false
+}
+
+// get finds an unused allocation or makes a new one. Outside of steps the memory of steps comes
+// second.
 func (p *pool) get(bytes int64) (*allocation, error) {
+	size := roundedSize(min(bytes, mostBytes))
+	if p.step {
+		if a := pop(p.steps, size); a != nil {
+			p.count(a)
+			return a, nil
+		}
+		a, err := p.getGeneral(bytes)
+		if err == nil {
+			a.step = true
+		}
+		return a, err
+	}
+	if len(p.free[size]) == 0 && p.capture == nil {
+		if a := pop(p.steps, size); a != nil {
+			p.count(a)
+			return a, nil
+		}
+	}
+	return p.getGeneral(bytes)
+}
+
+// getGeneral is get without the memory of steps.
+func (p *pool) getGeneral(bytes int64) (*allocation, error) {
 	if bytes > mostBytes {
 		return nil, p.outOfMemory(bytes)
 	}
@@ -110,9 +161,14 @@ func (p *pool) get(bytes int64) (*allocation, error) {
 		}
 	}
 	a.hold = p.capture
-	p.stats.InUse += size
-	p.stats.PeakInUse = max(p.stats.PeakInUse, p.stats.InUse)
+	p.count(a)
 	return a, nil
+}
+
+// count counts an allocation as in use.
+func (p *pool) count(a *allocation) {
+	p.stats.InUse += a.size
+	p.stats.PeakInUse = max(p.stats.PeakInUse, p.stats.InUse)
 }
 
 func pop(free map[int64][]*allocation, size int64) *allocation {
@@ -139,7 +195,8 @@ func (p *pool) grow(size, wanted int64) (*allocation, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &allocation{address: address, size: size}
+	p.grown++
+	a := &allocation{address: address, size: size, number: p.grown}
 	// Where the driver gives out an address, the owner of foreign memory there has freed it.
 	p.all = slices.DeleteFunc(p.all, func(b *allocation) bool { return b.foreign && a.overlaps(b) })
 	p.insert(a)
@@ -196,17 +253,19 @@ func (p *pool) trim() error {
 			return err
 		}
 	}
-	for size, list := range p.free {
-		for len(list) > 0 {
-			a := list[len(list)-1]
-			if err := p.device.free(a.address); err != nil {
-				return err
+	for _, free := range []map[int64][]*allocation{p.free, p.steps} {
+		for size, list := range free {
+			for len(list) > 0 {
+				a := list[len(list)-1]
+				if err := p.device.free(a.address); err != nil {
+					return err
+				}
+				list = list[:len(list)-1]
+				free[size] = list
+				p.forget(a)
 			}
-			list = list[:len(list)-1]
-			p.free[size] = list
-			p.forget(a)
+			delete(free, size)
 		}
-		delete(p.free, size)
 	}
 	return nil
 }
@@ -295,7 +354,11 @@ func (a *allocation) is(bytes int64) bool {
 }
 
 func (p *pool) recycle(a *allocation) {
-	p.free[a.size] = append(p.free[a.size], a)
+	free := p.free
+	if a.step {
+		free = p.steps
+	}
+	free[a.size] = append(free[a.size], a)
 	p.stats.InUse -= a.size
 }
 
@@ -375,7 +438,7 @@ func (p *pool) close() error {
 			first = err
 		}
 	}
-	p.all, p.free = nil, map[int64][]*allocation{}
+	p.all, p.free, p.steps = nil, map[int64][]*allocation{}, map[int64][]*allocation{}
 	p.stats.InUse, p.stats.Reserved = 0, 0
 	return first
 }

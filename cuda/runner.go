@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"github.com/x/afl/internal/cuda/kernel"
@@ -21,12 +22,23 @@ func (r runner) Alloc(bytes int64) (uintptr, error) {
 	return address, public(err)
 }
 
+// Keep implements [kernel.Runner].
+func (r runner) Keep(bytes int64) (uintptr, error) {
+	address, err := r.engine.keep(bytes)
+	return address, public(err)
+}
+
 // Free implements [kernel.Runner].
 func (r runner) Free(address uintptr) error { return public(r.engine.free(address)) }
 
 // Launch implements [kernel.Runner].
 func (r runner) Launch(s *kernel.Set, name string, blocks int, arguments unsafe.Pointer) error {
 	return r.engine.run(s, name, blocks, arguments)
+}
+
+// Load implements [kernel.Runner].
+func (r runner) Load(s *kernel.Set, progress func(module string, took time.Duration)) error {
+	return r.engine.do(func(session) error { return r.engine.code.loadAll(s, progress) })
 }
 
 // Write implements [kernel.Runner].
@@ -48,6 +60,43 @@ func (r runner) Zero(to uintptr, bytes int64) error {
 		}
 		return zero(s, to, bytes)
 	})
+}
+
+// Step implements [kernel.Runner].
+func (r runner) Step(work func() error) error { return r.engine.step(work) }
+
+// InStep implements [kernel.Runner].
+func (r runner) InStep() bool { return r.engine.inStep() }
+
+// Input implements [kernel.Runner].
+func (r runner) Input(from []byte) (uintptr, error) { return r.engine.input(from) }
+
+// NextInputs implements [kernel.Runner].
+func (r runner) NextInputs() error { return r.engine.nextInputs() }
+
+// Later implements [kernel.Runner].
+func (r runner) Later(from uintptr, bytes int64) (func() ([]byte, error), error) {
+	return r.engine.later(from, bytes)
+}
+
+// LaterNumber implements [kernel.Runner].
+func (r runner) LaterNumber(from uintptr) (func() (float64, error), error) {
+	read, err := r.engine.laterNumber(from)
+	if err != nil {
+		return nil, err
+	}
+	return func() (float64, error) {
+		x, err := read()
+		return x, public(err)
+	}, nil
+}
+
+// DescribeSteps implements [kernel.Runner].
+func (r runner) DescribeSteps() string { return r.engine.describeSteps() }
+
+// Call implements [kernel.Runner].
+func (r runner) Call(key []uint64, call func() error) error {
+	return r.engine.do(func(session) error { return r.engine.steps.call(key, call) })
 }
 
 // Within implements [kernel.Runner].

@@ -112,8 +112,8 @@ const (
 	maxChunks  = 64  // per sample; bounds the memory of the chunks' sums
 )
 
-// chunk is voxels [lo,hi) of sample n.
-type chunk struct{ n, lo, hi int }
+// chunk is voxels [lo,hi) of sample n, and chunk i of the batch.
+type chunk struct{ n, lo, hi, i int }
 
 // chunksPerSample is the number of chunks of a sample of v voxels.
 func chunksPerSample(v int) int {
@@ -125,7 +125,7 @@ func chunkAt(i, v int) chunk {
 	per := chunksPerSample(v)
 	n, j := i/per, i%per
 	tiles := (v + tileVoxels - 1) / tileVoxels
-	return chunk{n: n,
+	return chunk{i: i, n: n,
 		lo: j * tiles / per * tileVoxels,
 		hi: min((j+1)*tiles/per*tileVoxels, v)}
 }

@@ -28,6 +28,7 @@ type float32Pass struct {
 	coef         []logisticCoef
 	softmax      bool // three or more channels by softmax
 	softmaxCoef  []softmaxCoef
+	margins      *marginFilter // nil for all voxels
 }
 
 // newFloat32Pass returns nil for a pass that row kernels compute. That depends on the
@@ -198,6 +199,7 @@ type stripScratch struct {
 	buf            []float32 // scratch memory of the kernel
 	// The same for the softmax kernels.
 	sums, e, xs, gs []float32
+	margins         marginScratch
 }
 
 // softmaxChunk is chunk for three or more channels by softmax.
@@ -321,6 +323,11 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 			}
 			for i := hi - lo; i%block != 0; i++ {
 				s.y[i] = noClass
+			}
+			if m := f.margins; m != nil && !m.filter(f.kernels, ch.i, ch.n*f.V+lo, x0, x1, s.y[:(hi-lo+block-1)/block*block], &s.margins) {
+				clear(g0)
+				clear(g1)
+				continue
 			}
 			a := s.acc[u*width : (u+1)*width]
 			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, s.buf, stream)

@@ -34,7 +34,7 @@ func TestTailIgnoresScratch(t *testing.T) {
 				for i := range s.g1 {
 					s.g1[i], s.x0[i], s.x1[i], s.g0[i] = junk, junk, junk, junk
 				}
-				ok, err := f.chunk(chunk{0, 0, v}, make([]float64, 5), s)
+				ok, err := f.chunk(chunk{hi: v}, make([]float64, 5), s)
 				require.NoError(t, err)
 				require.True(t, ok, "junk %v", junk)
 			}

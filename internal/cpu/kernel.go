@@ -38,7 +38,7 @@ type kernels struct {
 	// packMap is [packMapGo].
 	packMap func(dst []uint64, src []float32) (hard bool)
 	// packMargins is [packMarginsGo].
-	packMargins func(above, below []uint64, x0, x1 []float32, limit float32)
+	packMargins func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32)
 	// unpack is [unpackGo].
 	unpack func(dst []uint8, src []uint64)
 	// widen is [widenGo].

@@ -14,7 +14,7 @@ func tiers() []kernels {
 				logistic: logisticBy(&logisticAVX512), softmax: softmaxBy(&softmaxAVX512), fence: storeFence,
 				rows32: rowKernelsBy[float32](&rows32AVX512), rows64: rowKernelsBy[float64](&rows64AVX512), tile: tileBy(&tilesAVX512),
 				exp: rowsBy(expAVX512), log1p: rowsBy(log1pAVX512),
-				labels: labelsBy(labelsAVX2), foreground: foregroundBy(foregroundAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2), unpack: unpackBy(unpackAVX2), packMargins: packMarginsBy(packMarginsAVX2),
+				labels: labelsBy(labelsAVX2), foreground: foregroundBy(foregroundAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2), unpack: unpackBy(unpackAVX2), packMargins: packMarginsBy(packMarginsAVX512),
 				widen: widenBy(widenAVX2), sumMap: sumMapBy(sumMapAVX2), magnitudes: magnitudesBy(magnitudesAVX2), softMagnitudes: softMagnitudesBy(softMagnitudesAVX512),
 				parabolas32: parabolasBy(&parabolas32AVX512), parabolas64: parabolasBy(&parabolas64AVX512),
 			})

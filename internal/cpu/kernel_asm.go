@@ -144,11 +144,11 @@ func unpackBy(routine func(dst *uint8, src *uint64, words int)) func(dst []uint8
 }
 
 // packMarginsBy returns the kernel that calls a routine.
-func packMarginsBy(routine func(above, below *uint64, x0, x1, limit *float32, words int)) func(above, below []uint64, x0, x1 []float32, limit float32) {
-	return func(above, below []uint64, x0, x1 []float32, limit float32) {
+func packMarginsBy(routine func(above, within *uint64, x0, x1 *float32, class *uint8, limits *float32, words int)) func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32) {
+	return func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32) {
 		if n := len(above); n > 0 {
-			_, _, _ = below[n-1], x0[64*n-1], x1[64*n-1]
-			routine(&above[0], &below[0], &x0[0], &x1[0], &limit, n)
+			_, _, _, _ = within[n-1], x0[64*n-1], x1[64*n-1], class[64*n-1]
+			routine(&above[0], &within[0], &x0[0], &x1[0], &class[0], &limits[0], n)
 		}
 	}
 }

@@ -56944,127 +56944,6 @@ word:
 	VZEROUPPER
 	RET
 
-// func packMarginsAVX2(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
-// Requires: AVX, MMX+
-TEXT ·packMarginsAVX2(SB), NOSPLIT, $0-48
-	MOVQ         above+0(FP), AX
-	MOVQ         below+8(FP), CX
-	MOVQ         x0+16(FP), DX
-	MOVQ         x1+24(FP), BX
-	MOVQ         words+40(FP), SI
-	MOVQ         limit+32(FP), DI
-	VBROADCASTSS (DI), Y0
-	VXORPS       Y1, Y1, Y1
-	VSUBPS       Y0, Y1, Y1
-	XORQ         DI, DI
-
-word:
-	XORQ       R8, R8
-	XORQ       R9, R9
-	PREFETCHT0 4096(DX)
-	PREFETCHT0 4096(BX)
-	VMOVUPS    (BX), Y2
-	VSUBPS     (DX), Y2, Y2
-	VCMPPS     $0x1e, Y0, Y2, Y3
-	VCMPPS     $0x1e, Y2, Y1, Y2
-	VMOVMSKPS  Y3, R10
-	ORQ        R10, R8
-	VMOVMSKPS  Y2, R10
-	ORQ        R10, R9
-	PREFETCHT0 4128(DX)
-	PREFETCHT0 4128(BX)
-	VMOVUPS    32(BX), Y2
-	VSUBPS     32(DX), Y2, Y2
-	VCMPPS     $0x1e, Y0, Y2, Y3
-	VCMPPS     $0x1e, Y2, Y1, Y2
-	VMOVMSKPS  Y3, R10
-	SHLQ       $0x08, R10
-	ORQ        R10, R8
-	VMOVMSKPS  Y2, R10
-	SHLQ       $0x08, R10
-	ORQ        R10, R9
-	PREFETCHT0 4160(DX)
-	PREFETCHT0 4160(BX)
-	VMOVUPS    64(BX), Y2
-	VSUBPS     64(DX), Y2, Y2
-	VCMPPS     $0x1e, Y0, Y2, Y3
-	VCMPPS     $0x1e, Y2, Y1, Y2
-	VMOVMSKPS  Y3, R10
-	SHLQ       $0x10, R10
-	ORQ        R10, R8
-	VMOVMSKPS  Y2, R10
-	SHLQ       $0x10, R10
-	ORQ        R10, R9
-	PREFETCHT0 4192(DX)
-	PREFETCHT0 4192(BX)
-	VMOVUPS    96(BX), Y2
-	VSUBPS     96(DX), Y2, Y2
-	VCMPPS     $0x1e, Y0, Y2, Y3
-	VCMPPS     $0x1e, Y2, Y1, Y2
-	VMOVMSKPS  Y3, R10
-	SHLQ       $0x18, R10
-	ORQ        R10, R8
-	VMOVMSKPS  Y2, R10
-	SHLQ       $0x18, R10
-	ORQ        R10, R9
-	PREFETCHT0 4224(DX)
-	PREFETCHT0 4224(BX)
-	VMOVUPS    128(BX), Y2
-	VSUBPS     128(DX), Y2, Y2
-	VCMPPS     $0x1e, Y0, Y2, Y3
-	VCMPPS     $0x1e, Y2, Y1, Y2
-	VMOVMSKPS  Y3, R10
-	SHLQ       $0x20, R10
-	ORQ        R10, R8
-	VMOVMSKPS  Y2, R10
-	SHLQ       $0x20, R10
-	ORQ        R10, R9
-	PREFETCHT0 4256(DX)
-	PREFETCHT0 4256(BX)
-	VMOVUPS    160(BX), Y2
-	VSUBPS     160(DX), Y2, Y2
-	VCMPPS     $0x1e, Y0, Y2, Y3
-	VCMPPS     $0x1e, Y2, Y1, Y2
-	VMOVMSKPS  Y3, R10
-	SHLQ       $0x28, R10
-	ORQ        R10, R8
-	VMOVMSKPS  Y2, R10
-	SHLQ       $0x28, R10
-	ORQ        R10, R9
-	PREFETCHT0 4288(DX)
-	PREFETCHT0 4288(BX)
-	VMOVUPS    192(BX), Y2
-	VSUBPS     192(DX), Y2, Y2
-	VCMPPS     $0x1e, Y0, Y2, Y3
-	VCMPPS     $0x1e, Y2, Y1, Y2
-	VMOVMSKPS  Y3, R10
-	SHLQ       $0x30, R10
-	ORQ        R10, R8
-	VMOVMSKPS  Y2, R10
-	SHLQ       $0x30, R10
-	ORQ        R10, R9
-	PREFETCHT0 4320(DX)
-	PREFETCHT0 4320(BX)
-	VMOVUPS    224(BX), Y2
-	VSUBPS     224(DX), Y2, Y2
-	VCMPPS     $0x1e, Y0, Y2, Y3
-	VCMPPS     $0x1e, Y2, Y1, Y2
-	VMOVMSKPS  Y3, R10
-	SHLQ       $0x38, R10
-	ORQ        R10, R8
-	VMOVMSKPS  Y2, R10
-	SHLQ       $0x38, R10
-	ORQ        R10, R9
-	MOVQ       R8, (AX)(DI*8)
-	MOVQ       R9, (CX)(DI*8)
-	ADDQ       $0x00000100, DX
-	ADDQ       $0x00000100, BX
-	INCQ       DI
-	CMPQ       DI, SI
-	JL         word
-	VZEROUPPER
-	RET
-
 // func widenAVX2(dst *float64, src *float32, sums *float64, n int) (bad uint32)
 // Requires: AVX, AVX2
 TEXT ·widenAVX2(SB), NOSPLIT, $0-36
@@ -57174,6 +57053,73 @@ loop:
 	VZEROUPPER
 	RET
 
+// func packMarginsAVX512(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL
+TEXT ·packMarginsAVX512(SB), NOSPLIT, $0-56
+	MOVQ         above+0(FP), AX
+	MOVQ         within+8(FP), CX
+	MOVQ         x0+16(FP), DX
+	MOVQ         x1+24(FP), BX
+	MOVQ         class+32(FP), SI
+	MOVQ         words+48(FP), DI
+	MOVQ         limits+40(FP), R8
+	VBROADCASTSS (R8), Z0
+	VBROADCASTSS 4(R8), Z1
+	VBROADCASTSS constants<>+0(SB), Z2
+	VBROADCASTSS constants<>+1344(SB), Z3
+	VPBROADCASTB constants<>+1344(SB), X3
+	VPBROADCASTB constants<>+32(SB), X4
+	VBROADCASTSS constants<>+1184(SB), Z4
+	XORQ         R8, R8
+
+word:
+	VPCMPEQB (SI), X3, K1
+	VMOVUPS  (BX), Z5
+	VMOVUPS  (DX), Z6
+	VSUBPS   Z6, Z5, Z5
+	VXORPS   Z2, Z5, K1, Z5
+	VCMPPS   $0x1e, Z1, Z5, K1
+	VCMPPS   $0x15, Z0, Z5, K2
+	VPCMPEQB 16(SI), X3, K3
+	VMOVUPS  64(BX), Z5
+	VMOVUPS  64(DX), Z6
+	VSUBPS   Z6, Z5, Z5
+	VXORPS   Z2, Z5, K3, Z5
+	VCMPPS   $0x1e, Z1, Z5, K3
+	VCMPPS   $0x15, Z0, Z5, K4
+	KUNPCKWD K1, K3, K1
+	KUNPCKWD K2, K4, K2
+	VPCMPEQB 32(SI), X3, K3
+	VMOVUPS  128(BX), Z5
+	VMOVUPS  128(DX), Z6
+	VSUBPS   Z6, Z5, Z5
+	VXORPS   Z2, Z5, K3, Z5
+	VCMPPS   $0x1e, Z1, Z5, K3
+	VCMPPS   $0x15, Z0, Z5, K4
+	VPCMPEQB 48(SI), X3, K5
+	VMOVUPS  192(BX), Z5
+	VMOVUPS  192(DX), Z6
+	VSUBPS   Z6, Z5, Z5
+	VXORPS   Z2, Z5, K5, Z5
+	VCMPPS   $0x1e, Z1, Z5, K5
+	VCMPPS   $0x15, Z0, Z5, K6
+	KUNPCKWD K3, K5, K3
+	KUNPCKWD K4, K6, K4
+	KUNPCKDQ K1, K3, K1
+	KMOVQ    K1, (AX)(R8*8)
+	KUNPCKDQ K2, K4, K2
+	KMOVQ    K2, (CX)(R8*8)
+	KNOTQ    K1, K1
+	VMOVDQU8 Z4, K1, (SI)
+	ADDQ     $0x00000100, DX
+	ADDQ     $0x00000100, BX
+	ADDQ     $0x40, SI
+	INCQ     R8
+	CMPQ     R8, DI
+	JL       word
+	VZEROUPPER
+	RET
+
 // func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL
 TEXT ·softMagnitudesAVX512(SB), NOSPLIT, $64-80
@@ -57243,6 +57189,182 @@ loop:
 	VMOVUPD      Z3, (R9)
 	MOVQ         boundary+64(FP), AX
 	VMOVUPS      Z2, (AX)
+	VZEROUPPER
+	RET
+
+// func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
+// Requires: AVX, AVX2
+TEXT ·packMarginsAVX2(SB), NOSPLIT, $0-56
+	MOVQ         above+0(FP), AX
+	MOVQ         within+8(FP), CX
+	MOVQ         x0+16(FP), DX
+	MOVQ         x1+24(FP), BX
+	MOVQ         class+32(FP), SI
+	MOVQ         words+48(FP), DI
+	MOVQ         limits+40(FP), R8
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VPCMPEQB     Y2, Y2, Y2
+	VBROADCASTSD constants<>+1216(SB), Y3
+	XORQ         R8, R8
+
+word:
+	VPMOVZXBD    (SI), Y4
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMOVUPS      (BX), Y5
+	VMOVUPS      (DX), Y6
+	VSUBPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x15, Y0, Y4, Y4
+	VMOVMSKPS    Y5, R9
+	VMOVMSKPS    Y4, R10
+	VPMOVZXBD    8(SI), Y4
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMOVUPS      32(BX), Y5
+	VMOVUPS      32(DX), Y6
+	VSUBPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x15, Y0, Y4, Y4
+	VMOVMSKPS    Y5, R11
+	SHLQ         $0x08, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y4, R11
+	SHLQ         $0x08, R11
+	ORQ          R11, R10
+	VPMOVZXBD    16(SI), Y4
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMOVUPS      64(BX), Y5
+	VMOVUPS      64(DX), Y6
+	VSUBPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x15, Y0, Y4, Y4
+	VMOVMSKPS    Y5, R11
+	SHLQ         $0x10, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y4, R11
+	SHLQ         $0x10, R11
+	ORQ          R11, R10
+	VPMOVZXBD    24(SI), Y4
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMOVUPS      96(BX), Y5
+	VMOVUPS      96(DX), Y6
+	VSUBPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x15, Y0, Y4, Y4
+	VMOVMSKPS    Y5, R11
+	SHLQ         $0x18, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y4, R11
+	SHLQ         $0x18, R11
+	ORQ          R11, R10
+	VPMOVZXBD    32(SI), Y4
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMOVUPS      128(BX), Y5
+	VMOVUPS      128(DX), Y6
+	VSUBPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x15, Y0, Y4, Y4
+	VMOVMSKPS    Y5, R11
+	SHLQ         $0x20, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y4, R11
+	SHLQ         $0x20, R11
+	ORQ          R11, R10
+	VPMOVZXBD    40(SI), Y4
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMOVUPS      160(BX), Y5
+	VMOVUPS      160(DX), Y6
+	VSUBPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x15, Y0, Y4, Y4
+	VMOVMSKPS    Y5, R11
+	SHLQ         $0x28, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y4, R11
+	SHLQ         $0x28, R11
+	ORQ          R11, R10
+	VPMOVZXBD    48(SI), Y4
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMOVUPS      192(BX), Y5
+	VMOVUPS      192(DX), Y6
+	VSUBPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x15, Y0, Y4, Y4
+	VMOVMSKPS    Y5, R11
+	SHLQ         $0x30, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y4, R11
+	SHLQ         $0x30, R11
+	ORQ          R11, R10
+	VPMOVZXBD    56(SI), Y4
+	VBROADCASTSS constants<>+1344(SB), Y5
+	VPCMPEQD     Y5, Y4, Y4
+	VMOVUPS      224(BX), Y5
+	VMOVUPS      224(DX), Y6
+	VSUBPS       Y6, Y5, Y5
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VCMPPS       $0x1e, Y1, Y4, Y5
+	VCMPPS       $0x15, Y0, Y4, Y4
+	VMOVMSKPS    Y5, R11
+	SHLQ         $0x38, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y4, R11
+	SHLQ         $0x38, R11
+	ORQ          R11, R10
+	MOVQ         R9, (AX)(R8*8)
+	MOVQ         R10, (CX)(R8*8)
+	VPMOVZXBQ    (AX)(R8*8), Y4
+	VPSLLQ       $0x08, Y4, Y5
+	VPOR         Y5, Y4, Y4
+	VPSLLQ       $0x10, Y4, Y5
+	VPOR         Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y5
+	VPOR         Y5, Y4, Y4
+	VANDPS       Y3, Y4, Y4
+	VPCMPEQB     Y3, Y4, Y4
+	VPANDN       Y2, Y4, Y4
+	VPOR         (SI), Y4, Y4
+	VMOVDQU      Y4, (SI)
+	VPMOVZXBQ    4(AX)(R8*8), Y4
+	VPSLLQ       $0x08, Y4, Y5
+	VPOR         Y5, Y4, Y4
+	VPSLLQ       $0x10, Y4, Y5
+	VPOR         Y5, Y4, Y4
+	VPSLLQ       $0x20, Y4, Y5
+	VPOR         Y5, Y4, Y4
+	VANDPS       Y3, Y4, Y4
+	VPCMPEQB     Y3, Y4, Y4
+	VPANDN       Y2, Y4, Y4
+	VPOR         32(SI), Y4, Y4
+	VMOVDQU      Y4, 32(SI)
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x40, SI
+	INCQ         R8
+	CMPQ         R8, DI
+	JL           word
 	VZEROUPPER
 	RET
 

@@ -53611,303 +53611,442 @@ word:
 	BLT word
 	RET
 
-// func packMarginsNEON(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
-TEXT ·packMarginsNEON(SB), NOSPLIT, $0-48
-	MOVD $constants<>(SB), R8
-	MOVD above+0(FP), R7
-	MOVD below+8(FP), R6
-	MOVD x0+16(FP), R5
-	MOVD x1+24(FP), R4
-	MOVD words+40(FP), R3
-	MOVD limit+32(FP), R0
-	WORD $0x4d40c808 // ld1r {v8.4s}, [x0]
-	WORD $0x6f00e407 // movi v7.2d, #0x0
-	WORD $0x6f00e406 // movi v6.2d, #0x0
-	WORD $0x4ea8d4e7 // fsub v7.4s, v7.4s, v8.4s
-	WORD $0x4ea8d4c6 // fsub v6.4s, v6.4s, v8.4s
-	MOVD $0, R2
+// func packMarginsNEON(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
+TEXT ·packMarginsNEON(SB), NOSPLIT, $0-56
+	MOVD $constants<>(SB), R10
+	MOVD above+0(FP), R9
+	MOVD within+8(FP), R8
+	MOVD x0+16(FP), R7
+	MOVD x1+24(FP), R6
+	MOVD class+32(FP), R5
+	MOVD words+48(FP), R4
+	MOVD limits+40(FP), R0
+	WORD $0x4d40c80a // ld1r {v10.4s}, [x0]
+	ADD $4, R0, R0
+	WORD $0x4d40c809 // ld1r {v9.4s}, [x0]
+	WORD $0x3dc00d48 // ldr q8, [x10, #48]
+	WORD $0x3dc0b547 // ldr q7, [x10, #720]
+	WORD $0x6f07e7e6 // movi v6.2d, #0xffffffffffffffff
+	WORD $0x6f07e7e5 // movi v5.2d, #0xffffffffffffffff
+	WORD $0x3dc0a544 // ldr q4, [x10, #656]
+	MOVD $0, R3
 
 word:
-	MOVD $0, R9
-	MOVD $0, R1
-	PRFM 4096(R5), PLDL1KEEP
-	PRFM 4096(R4), PLDL1KEEP
-	WORD $0x3dc00083 // ldr q3, [x4]
-	WORD $0x3dc00482 // ldr q2, [x4, #16]
+	WORD $0xfd4000a0 // ldr d0, [x5]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea78c2c // cmeq v12.4s, v1.4s, v7.4s
+	WORD $0x6ea78c0b // cmeq v11.4s, v0.4s, v7.4s
+	WORD $0x3dc000c3 // ldr q3, [x6]
+	WORD $0x3dc004c2 // ldr q2, [x6, #16]
+	WORD $0x3dc000e1 // ldr q1, [x7]
+	WORD $0x3dc004e0 // ldr q0, [x7, #16]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x4e281d80 // and v0.16b, v12.16b, v8.16b
+	WORD $0x4e281d61 // and v1.16b, v11.16b, v8.16b
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x6ea9e44c // fcmgt v12.4s, v2.4s, v9.4s
+	WORD $0x6ea0e540 // fcmgt v0.4s, v10.4s, v0.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210581 // sshr v1.4s, v12.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c0b // mov w11, v0.s[0]
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c02 // mov w2, v0.s[0]
+	WORD $0xfd4004a0 // ldr d0, [x5, #8]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea78c2c // cmeq v12.4s, v1.4s, v7.4s
+	WORD $0x6ea78c0b // cmeq v11.4s, v0.4s, v7.4s
+	WORD $0x3dc008c3 // ldr q3, [x6, #32]
+	WORD $0x3dc00cc2 // ldr q2, [x6, #48]
+	WORD $0x3dc008e1 // ldr q1, [x7, #32]
+	WORD $0x3dc00ce0 // ldr q0, [x7, #48]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x4e281d80 // and v0.16b, v12.16b, v8.16b
+	WORD $0x4e281d61 // and v1.16b, v11.16b, v8.16b
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x6ea9e44c // fcmgt v12.4s, v2.4s, v9.4s
+	WORD $0x6ea0e540 // fcmgt v0.4s, v10.4s, v0.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210581 // sshr v1.4s, v12.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $8, R0, R0
+	ORR R0, R11, R11
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $8, R0, R0
+	ORR R0, R2, R2
+	WORD $0xfd4008a0 // ldr d0, [x5, #16]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea78c2c // cmeq v12.4s, v1.4s, v7.4s
+	WORD $0x6ea78c0b // cmeq v11.4s, v0.4s, v7.4s
+	WORD $0x3dc010c3 // ldr q3, [x6, #64]
+	WORD $0x3dc014c2 // ldr q2, [x6, #80]
+	WORD $0x3dc010e1 // ldr q1, [x7, #64]
+	WORD $0x3dc014e0 // ldr q0, [x7, #80]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x4e281d80 // and v0.16b, v12.16b, v8.16b
+	WORD $0x4e281d61 // and v1.16b, v11.16b, v8.16b
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x6ea9e44c // fcmgt v12.4s, v2.4s, v9.4s
+	WORD $0x6ea0e540 // fcmgt v0.4s, v10.4s, v0.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210581 // sshr v1.4s, v12.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $16, R0, R0
+	ORR R0, R11, R11
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $16, R0, R0
+	ORR R0, R2, R2
+	WORD $0xfd400ca0 // ldr d0, [x5, #24]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea78c2c // cmeq v12.4s, v1.4s, v7.4s
+	WORD $0x6ea78c0b // cmeq v11.4s, v0.4s, v7.4s
+	WORD $0x3dc018c3 // ldr q3, [x6, #96]
+	WORD $0x3dc01cc2 // ldr q2, [x6, #112]
+	WORD $0x3dc018e1 // ldr q1, [x7, #96]
+	WORD $0x3dc01ce0 // ldr q0, [x7, #112]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x4e281d80 // and v0.16b, v12.16b, v8.16b
+	WORD $0x4e281d61 // and v1.16b, v11.16b, v8.16b
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x6ea9e44c // fcmgt v12.4s, v2.4s, v9.4s
+	WORD $0x6ea0e540 // fcmgt v0.4s, v10.4s, v0.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210581 // sshr v1.4s, v12.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $24, R0, R0
+	ORR R0, R11, R11
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $24, R0, R0
+	ORR R0, R2, R2
+	WORD $0xfd4010a0 // ldr d0, [x5, #32]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea78c2c // cmeq v12.4s, v1.4s, v7.4s
+	WORD $0x6ea78c0b // cmeq v11.4s, v0.4s, v7.4s
+	WORD $0x3dc020c3 // ldr q3, [x6, #128]
+	WORD $0x3dc024c2 // ldr q2, [x6, #144]
+	WORD $0x3dc020e1 // ldr q1, [x7, #128]
+	WORD $0x3dc024e0 // ldr q0, [x7, #144]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x4e281d80 // and v0.16b, v12.16b, v8.16b
+	WORD $0x4e281d61 // and v1.16b, v11.16b, v8.16b
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x6ea9e44c // fcmgt v12.4s, v2.4s, v9.4s
+	WORD $0x6ea0e540 // fcmgt v0.4s, v10.4s, v0.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210581 // sshr v1.4s, v12.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $32, R0, R0
+	ORR R0, R11, R11
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $32, R0, R0
+	ORR R0, R2, R2
+	WORD $0xfd4014a0 // ldr d0, [x5, #40]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea78c2c // cmeq v12.4s, v1.4s, v7.4s
+	WORD $0x6ea78c0b // cmeq v11.4s, v0.4s, v7.4s
+	WORD $0x3dc028c3 // ldr q3, [x6, #160]
+	WORD $0x3dc02cc2 // ldr q2, [x6, #176]
+	WORD $0x3dc028e1 // ldr q1, [x7, #160]
+	WORD $0x3dc02ce0 // ldr q0, [x7, #176]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x4e281d80 // and v0.16b, v12.16b, v8.16b
+	WORD $0x4e281d61 // and v1.16b, v11.16b, v8.16b
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x6ea9e44c // fcmgt v12.4s, v2.4s, v9.4s
+	WORD $0x6ea0e540 // fcmgt v0.4s, v10.4s, v0.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210581 // sshr v1.4s, v12.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $40, R0, R0
+	ORR R0, R11, R11
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $40, R0, R0
+	ORR R0, R2, R2
+	WORD $0xfd4018a0 // ldr d0, [x5, #48]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea78c2c // cmeq v12.4s, v1.4s, v7.4s
+	WORD $0x6ea78c0b // cmeq v11.4s, v0.4s, v7.4s
+	WORD $0x3dc030c3 // ldr q3, [x6, #192]
+	WORD $0x3dc034c2 // ldr q2, [x6, #208]
+	WORD $0x3dc030e1 // ldr q1, [x7, #192]
+	WORD $0x3dc034e0 // ldr q0, [x7, #208]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x4e281d80 // and v0.16b, v12.16b, v8.16b
+	WORD $0x4e281d61 // and v1.16b, v11.16b, v8.16b
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x6ea9e44c // fcmgt v12.4s, v2.4s, v9.4s
+	WORD $0x6ea0e540 // fcmgt v0.4s, v10.4s, v0.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210581 // sshr v1.4s, v12.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $48, R0, R0
+	ORR R0, R11, R11
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $48, R0, R0
+	ORR R0, R2, R2
+	WORD $0xfd401ca0 // ldr d0, [x5, #56]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a401 // uxtl v1.4s, v0.4h
+	WORD $0x6f10a400 // uxtl2 v0.4s, v0.8h
+	WORD $0x6ea78c2c // cmeq v12.4s, v1.4s, v7.4s
+	WORD $0x6ea78c0b // cmeq v11.4s, v0.4s, v7.4s
+	WORD $0x3dc038c3 // ldr q3, [x6, #224]
+	WORD $0x3dc03cc2 // ldr q2, [x6, #240]
+	WORD $0x3dc038e1 // ldr q1, [x7, #224]
+	WORD $0x3dc03ce0 // ldr q0, [x7, #240]
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x4e281d80 // and v0.16b, v12.16b, v8.16b
+	WORD $0x4e281d61 // and v1.16b, v11.16b, v8.16b
+	WORD $0x6e201c60 // eor v0.16b, v3.16b, v0.16b
+	WORD $0x6e211c42 // eor v2.16b, v2.16b, v1.16b
+	WORD $0x6ea9e401 // fcmgt v1.4s, v0.4s, v9.4s
+	WORD $0x6ea9e44c // fcmgt v12.4s, v2.4s, v9.4s
+	WORD $0x6ea0e540 // fcmgt v0.4s, v10.4s, v0.4s
+	WORD $0x6e20580b // mvn v11.16b, v0.16b
+	WORD $0x6ea2e540 // fcmgt v0.4s, v10.4s, v2.4s
+	WORD $0x6e205803 // mvn v3.16b, v0.16b
+	WORD $0x4f210421 // sshr v1.4s, v1.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210581 // sshr v1.4s, v12.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $56, R0, R0
+	ORR R0, R11, R11
+	WORD $0x4f210561 // sshr v1.4s, v11.4s, #31
+	WORD $0x3dc00540 // ldr q0, [x10, #16]
+	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
+	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
+	WORD $0x3dc00940 // ldr q0, [x10, #32]
+	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
+	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
+	WORD $0x4eb1b800 // addv s0, v0.4s
+	WORD $0x0e043c00 // mov w0, v0.s[0]
+	LSL $56, R0, R0
+	ORR R0, R2, R2
+	ADD R3<<3, R9, R1
+	MOVD R11, (R1)
+	ADD R3<<3, R8, R0
+	MOVD R2, (R0)
+	WORD $0xbd400020 // ldr s0, [x1]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a400 // uxtl v0.4s, v0.4h
+	WORD $0x2f20a403 // uxtl v3.2d, v0.2s
+	WORD $0x6f20a402 // uxtl2 v2.2d, v0.4s
+	WORD $0x4f485461 // shl v1.2d, v3.2d, #8
+	WORD $0x4f485440 // shl v0.2d, v2.2d, #8
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4f505461 // shl v1.2d, v3.2d, #16
+	WORD $0x4f505440 // shl v0.2d, v2.2d, #16
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4f605461 // shl v1.2d, v3.2d, #32
+	WORD $0x4f605440 // shl v0.2d, v2.2d, #32
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4e241c63 // and v3.16b, v3.16b, v4.16b
+	WORD $0x4e241c42 // and v2.16b, v2.16b, v4.16b
+	WORD $0x6e248c63 // cmeq v3.16b, v3.16b, v4.16b
+	WORD $0x6e248c42 // cmeq v2.16b, v2.16b, v4.16b
+	WORD $0x4e631cc3 // bic v3.16b, v6.16b, v3.16b
+	WORD $0x4e621ca2 // bic v2.16b, v5.16b, v2.16b
 	WORD $0x3dc000a1 // ldr q1, [x5]
 	WORD $0x3dc004a0 // ldr q0, [x5, #16]
-	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
-	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
-	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
-	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	ORR R0, R9, R9
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	ORR R0, R1, R1
-	PRFM 4128(R5), PLDL1KEEP
-	PRFM 4128(R4), PLDL1KEEP
-	WORD $0x3dc00883 // ldr q3, [x4, #32]
-	WORD $0x3dc00c82 // ldr q2, [x4, #48]
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3d8000a3 // str q3, [x5]
+	WORD $0x3d8004a2 // str q2, [x5, #16]
+	WORD $0xbd400420 // ldr s0, [x1, #4]
+	WORD $0x2f08a400 // uxtl v0.8h, v0.8b
+	WORD $0x2f10a400 // uxtl v0.4s, v0.4h
+	WORD $0x2f20a403 // uxtl v3.2d, v0.2s
+	WORD $0x6f20a402 // uxtl2 v2.2d, v0.4s
+	WORD $0x4f485461 // shl v1.2d, v3.2d, #8
+	WORD $0x4f485440 // shl v0.2d, v2.2d, #8
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4f505461 // shl v1.2d, v3.2d, #16
+	WORD $0x4f505440 // shl v0.2d, v2.2d, #16
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4f605461 // shl v1.2d, v3.2d, #32
+	WORD $0x4f605440 // shl v0.2d, v2.2d, #32
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4e241c63 // and v3.16b, v3.16b, v4.16b
+	WORD $0x4e241c42 // and v2.16b, v2.16b, v4.16b
+	WORD $0x6e248c63 // cmeq v3.16b, v3.16b, v4.16b
+	WORD $0x6e248c42 // cmeq v2.16b, v2.16b, v4.16b
+	WORD $0x4e631cc3 // bic v3.16b, v6.16b, v3.16b
+	WORD $0x4e621ca2 // bic v2.16b, v5.16b, v2.16b
 	WORD $0x3dc008a1 // ldr q1, [x5, #32]
 	WORD $0x3dc00ca0 // ldr q0, [x5, #48]
-	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
-	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
-	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
-	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $8, R0, R0
-	ORR R0, R9, R9
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $8, R0, R0
-	ORR R0, R1, R1
-	PRFM 4160(R5), PLDL1KEEP
-	PRFM 4160(R4), PLDL1KEEP
-	WORD $0x3dc01083 // ldr q3, [x4, #64]
-	WORD $0x3dc01482 // ldr q2, [x4, #80]
-	WORD $0x3dc010a1 // ldr q1, [x5, #64]
-	WORD $0x3dc014a0 // ldr q0, [x5, #80]
-	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
-	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
-	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
-	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $16, R0, R0
-	ORR R0, R9, R9
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $16, R0, R0
-	ORR R0, R1, R1
-	PRFM 4192(R5), PLDL1KEEP
-	PRFM 4192(R4), PLDL1KEEP
-	WORD $0x3dc01883 // ldr q3, [x4, #96]
-	WORD $0x3dc01c82 // ldr q2, [x4, #112]
-	WORD $0x3dc018a1 // ldr q1, [x5, #96]
-	WORD $0x3dc01ca0 // ldr q0, [x5, #112]
-	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
-	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
-	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
-	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $24, R0, R0
-	ORR R0, R9, R9
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $24, R0, R0
-	ORR R0, R1, R1
-	PRFM 4224(R5), PLDL1KEEP
-	PRFM 4224(R4), PLDL1KEEP
-	WORD $0x3dc02083 // ldr q3, [x4, #128]
-	WORD $0x3dc02482 // ldr q2, [x4, #144]
-	WORD $0x3dc020a1 // ldr q1, [x5, #128]
-	WORD $0x3dc024a0 // ldr q0, [x5, #144]
-	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
-	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
-	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
-	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $32, R0, R0
-	ORR R0, R9, R9
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $32, R0, R0
-	ORR R0, R1, R1
-	PRFM 4256(R5), PLDL1KEEP
-	PRFM 4256(R4), PLDL1KEEP
-	WORD $0x3dc02883 // ldr q3, [x4, #160]
-	WORD $0x3dc02c82 // ldr q2, [x4, #176]
-	WORD $0x3dc028a1 // ldr q1, [x5, #160]
-	WORD $0x3dc02ca0 // ldr q0, [x5, #176]
-	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
-	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
-	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
-	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $40, R0, R0
-	ORR R0, R9, R9
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $40, R0, R0
-	ORR R0, R1, R1
-	PRFM 4288(R5), PLDL1KEEP
-	PRFM 4288(R4), PLDL1KEEP
-	WORD $0x3dc03083 // ldr q3, [x4, #192]
-	WORD $0x3dc03482 // ldr q2, [x4, #208]
-	WORD $0x3dc030a1 // ldr q1, [x5, #192]
-	WORD $0x3dc034a0 // ldr q0, [x5, #208]
-	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
-	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
-	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
-	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $48, R0, R0
-	ORR R0, R9, R9
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $48, R0, R0
-	ORR R0, R1, R1
-	PRFM 4320(R5), PLDL1KEEP
-	PRFM 4320(R4), PLDL1KEEP
-	WORD $0x3dc03883 // ldr q3, [x4, #224]
-	WORD $0x3dc03c82 // ldr q2, [x4, #240]
-	WORD $0x3dc038a1 // ldr q1, [x5, #224]
-	WORD $0x3dc03ca0 // ldr q0, [x5, #240]
-	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
-	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
-	WORD $0x6ea8e460 // fcmgt v0.4s, v3.4s, v8.4s
-	WORD $0x6ea8e445 // fcmgt v5.4s, v2.4s, v8.4s
-	WORD $0x6ea3e4e4 // fcmgt v4.4s, v7.4s, v3.4s
-	WORD $0x6ea2e4c3 // fcmgt v3.4s, v6.4s, v2.4s
-	WORD $0x4f210401 // sshr v1.4s, v0.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f2104a1 // sshr v1.4s, v5.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $56, R0, R0
-	ORR R0, R9, R9
-	WORD $0x4f210481 // sshr v1.4s, v4.4s, #31
-	WORD $0x3dc00500 // ldr q0, [x8, #16]
-	WORD $0x4e201c22 // and v2.16b, v1.16b, v0.16b
-	WORD $0x4f210461 // sshr v1.4s, v3.4s, #31
-	WORD $0x3dc00900 // ldr q0, [x8, #32]
-	WORD $0x4e201c20 // and v0.16b, v1.16b, v0.16b
-	WORD $0x4ea08440 // add v0.4s, v2.4s, v0.4s
-	WORD $0x4eb1b800 // addv s0, v0.4s
-	WORD $0x0e043c00 // mov w0, v0.s[0]
-	LSL $56, R0, R0
-	ORR R0, R1, R1
-	ADD R2<<3, R7, R0
-	MOVD R9, (R0)
-	ADD R2<<3, R6, R0
-	MOVD R1, (R0)
-	ADD $256, R5, R5
-	ADD $256, R4, R4
-	ADD $1, R2, R2
-	CMP R3, R2
+	WORD $0x4ea11c63 // orr v3.16b, v3.16b, v1.16b
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x3d8008a3 // str q3, [x5, #32]
+	WORD $0x3d800ca2 // str q2, [x5, #48]
+	ADD $256, R7, R7
+	ADD $256, R6, R6
+	ADD $64, R5, R5
+	ADD $1, R3, R3
+	CMP R4, R3
 	BLT word
 	RET
 

@@ -1,60 +1,171 @@
 package cpu
 
-// PackMargins sets the bits of the voxels whose margin, the logit of their class minus that
-// of the other, is at most limit or NaN, of two channels of logits x0 and x1. A voxel of
-// kernel.NoClass has none. The last word may have less than 64 voxels.
-func (k Backend) PackMargins(dst []uint64, x0, x1 []float32, class []uint8, limit float32) {
-	kernels := k.kernels()
-	const most = stripVoxels / 64
-	var above, below, inside, ignored [most]uint64
-	for at := 0; at < len(class); at += stripVoxels {
-		hi := min(at+stripVoxels, len(class))
-		whole := (hi - at) / 64
-		words := (hi - at + 63) / 64
-		a, b, y := x0[at:hi], x1[at:hi], class[at:hi]
-		pack := func(word, n int, a, b []float32, y []uint8) {
-			kernels.packMargins(above[word:][:n], below[word:][:n], a, b, limit)
-			kernels.pack(inside[word:][:n], y, 1)
-			kernels.pack(ignored[word:][:n], y, noClass)
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"sync/atomic"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/parallel"
+	"github.com/x/afl/internal/plan"
+	"github.com/x/afl/internal/selection"
+)
+
+// Margins is a pass of the softmax cross-entropy of two channels of float32 logits, without
+// weights, over the voxels with a large margin: the logit of the other class minus that of
+// their own, with which the cross-entropy increases.
+type Margins struct {
+	Batch *plan.Batch
+	Plan  *plan.Plan
+	// Voxels whose margin is above High take part in the sum and the gradient. The others have
+	// gradient 0, and of these the voxels whose margin is not below Low are listed.
+	Low, High float32
+	Grad      *tensor.Dense // or nil
+	// Listed receives, by chunk of consecutive voxels, the margins of the voxels from Low to
+	// High. The position is twice the index of the voxel plus the class. Its memory is used
+	// again.
+	Listed [][]selection.Item[float32]
+}
+
+// MarginSums are the results of a pass.
+type MarginSums struct {
+	Sum   float64 // of the cross-entropy of the voxels above High
+	Above int     // their number
+	// Finite reports whether all margins above Low, and the sum, are numbers in the range of
+	// float32. The other results are not to be used otherwise.
+	Finite bool
+}
+
+// Margins makes a pass.
+func (k Backend) Margins(m *Margins) (MarginSums, error) {
+	b := open(m.Batch)
+	f := newFloat32Pass(b, k.kernels(), m.Plan, &plan.Output{Grad: m.Grad}, false)
+	m.Listed = slices.Grow(m.Listed[:0], b.N*chunksPerSample(b.V))[:b.N*chunksPerSample(b.V)]
+	f.margins = &marginFilter{Margins: m, above: make([]int, len(m.Listed))}
+	sums, err := sumChunks(b.N, b.V, 1+4*b.C, parallel.Forwards, func(ch chunk, acc []float64, s *scratch) error {
+		m.Listed[ch.i] = m.Listed[ch.i][:0]
+		ok, err := f.chunk(ch, acc, &s.strip)
+		if !ok {
+			f.margins.notFinite.Store(true)
 		}
-		pack(0, whole, a, b, y)
-		if whole < words {
-			var lastA, lastB [64]float32
-			lastY := noClasses
-			copy(lastA[:], a[64*whole:])
-			copy(lastB[:], b[64*whole:])
-			copy(lastY[:], y[64*whole:])
-			pack(whole, 1, lastA[:], lastB[:], lastY[:])
+		return err
+	})
+	if err != nil {
+		return MarginSums{}, err
+	}
+	r := MarginSums{Finite: !f.margins.notFinite.Load()}
+	for _, n := range f.margins.above {
+		r.Above += n
+	}
+	for n := range b.N {
+		r.Sum += sums[n*(1+4*b.C)]
+	}
+	return r, nil
+}
+
+// marginFilter takes the voxels out of a float32Pass that are not above the limit.
+type marginFilter struct {
+	*Margins
+	above     []int // by chunk
+	notFinite atomic.Bool
+}
+
+// marginScratch is scratch memory of a marginFilter.
+type marginScratch struct {
+	above, within, none, ones [stripVoxels / 64]uint64
+	found                     [stripVoxels + 3]uint16 // the voxels listed
+	x0, x1                    [block]float32          // the last voxels of a chunk that do not fill a block
+}
+
+// filter lists voxels of a strip, whose first has the index at in the batch. Those that are
+// not above the limit lose their class. It returns false if none is. class has whole blocks.
+func (f *marginFilter) filter(k *kernels, chunk, at int, x0, x1 []float32, class []uint8, s *marginScratch) bool {
+	words, whole := len(class)/64, len(x1)/64
+	limits := [2]float32{f.Low, f.High}
+	above, within, none, ones := s.above[:words], s.within[:words], s.none[:words], s.ones[:words]
+	k.pack(none, class, noClass)
+	k.pack(ones, class, 1)
+	k.packMargins(above[:whole], within[:whole], x0, x1, class, &limits)
+	if whole < words {
+		copy(s.x0[:], x0[64*whole:])
+		copy(s.x1[:], x1[64*whole:])
+		k.packMargins(above[whole:], within[whole:], s.x0[:], s.x1[:], class[64*whole:], &limits)
+	}
+	kept, listed := 0, 0
+	for w, a := range above {
+		kept += bits.OnesCount64(a &^ none[w])
+		within[w] &^= a | none[w]
+		listed += bits.OnesCount64(within[w])
+	}
+	f.above[chunk] += kept
+	if listed > 0 {
+		f.list(chunk, listed, at, x0, x1, s)
+	}
+	return kept > 0
+}
+
+// list lists the n voxels of a strip whose bits are set.
+func (f *marginFilter) list(chunk, n, at int, x0, x1 []float32, s *marginScratch) {
+	// Four at a time, which takes few branches at random.
+	found := 0
+	for w, word := range s.within[:(len(x1)+63)/64] {
+		end := found + bits.OnesCount64(word)
+		for ; found < end; found += 4 {
+			next := s.found[found:][:4]
+			next[0] = uint16(64*w + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[1] = uint16(64*w + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[2] = uint16(64*w + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[3] = uint16(64*w + bits.TrailingZeros64(word)&63)
+			word &= word - 1
 		}
-		for i := range words {
-			dst[at/64+i] = ^above[i]&inside[i] | ^below[i]&^inside[i]&^ignored[i]
+		found = end
+	}
+	list := slices.Grow(f.Listed[chunk], n)
+	dst := list[len(list):][:n]
+	finite := true
+	x0 = x0[:len(x1)]
+	for k, i := range s.found[:n] {
+		class := uint32(s.ones[i/64%(stripVoxels/64)]>>(i%64)) & 1
+		// The sign bit of the margin is flipped for class 1, as the kernels do.
+		margin := math.Float32frombits(math.Float32bits(x1[i]-x0[i]) ^ class<<31)
+		if !(margin <= math.MaxFloat32) {
+			finite = false
 		}
+		dst[k] = selection.Item[float32]{Value: margin, At: 2*uint32(at+int(i)) + class}
+	}
+	f.Listed[chunk] = list[:len(list)+n]
+	if !finite {
+		f.notFinite.Store(true)
 	}
 }
 
-// noClasses is a word of voxels that take no part.
-var noClasses = func() (y [64]uint8) {
-	for i := range y {
-		y[i] = noClass
-	}
-	return y
-}()
-
-// packMarginsGo sets the bits of the differences x1−x0 that are above limit, and of those
-// below −limit. x0 and x1 hold 64 values for each word.
-func packMarginsGo(above, below []uint64, x0, x1 []float32, limit float32) {
+// packMarginsGo sets the bits of the voxels whose margin is above a limit, and of those whose
+// margin is not below another one, which are limits[1] and limits[0]. The margin is x1−x0, or
+// for class 1 its negative. Voxels not above the limit lose their class. x0, x1 and class have
+// 64 values for each word.
+func packMarginsGo(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32) {
 	for w := range above {
-		var high, low uint64
-		a, b := x0[64*w:][:64], x1[64*w:][:64]
-		for i, v := range b {
-			d := v - a[i]
-			if d > limit {
-				high |= 1 << i
+		var a, b uint64
+		x0, x1, class := x0[64*w:][:64], x1[64*w:][:64], class[64*w:][:64]
+		for i, v := range x1 {
+			margin := v - x0[i]
+			if class[i] == 1 {
+				margin = negated(margin)
 			}
-			if d < -limit {
-				low |= 1 << i
+			if margin > limits[1] {
+				a |= 1 << i
+			} else {
+				class[i] = noClass
+			}
+			if !(margin < limits[0]) {
+				b |= 1 << i
 			}
 		}
-		above[w], below[w] = high, low
+		above[w], within[w] = a, b
 	}
 }

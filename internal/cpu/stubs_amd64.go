@@ -1063,11 +1063,6 @@ func packMapAVX2(dst *uint64, src *float32, words int) (soft uint32)
 //go:noescape
 func unpackAVX2(dst *uint8, src *uint64, words int)
 
-// packMarginsAVX2 is packMarginsGo for at least one word.
-//
-//go:noescape
-func packMarginsAVX2(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
-
 // widenAVX2 is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape
@@ -1083,10 +1078,20 @@ func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64
 //go:noescape
 func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
 
+// packMarginsAVX512 is packMarginsGo for at least one word.
+//
+//go:noescape
+func packMarginsAVX512(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
+
 // softMagnitudesAVX512 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
 //go:noescape
 func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+
+// packMarginsAVX2 is packMarginsGo for at least one word.
+//
+//go:noescape
+func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
 
 // softMagnitudesAVX2 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //

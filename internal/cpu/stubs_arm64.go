@@ -550,7 +550,7 @@ func unpackNEON(dst *uint8, src *uint64, words int)
 // packMarginsNEON is packMarginsGo for at least one word.
 //
 //go:noescape
-func packMarginsNEON(above *uint64, below *uint64, x0 *float32, x1 *float32, limit *float32, words int)
+func packMarginsNEON(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
 
 // widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //

@@ -4,6 +4,8 @@ package selection
 import (
 	"math"
 	"math/bits"
+	"runtime"
+	"slices"
 	"unsafe"
 
 	"github.com/x/afl/internal/parallel"
@@ -12,11 +14,8 @@ import (
 // Selector selects the largest numbers. It keeps its memory for the next call. The zero
 // value is ready for use.
 type Selector[T float32 | float64] struct {
-	items  []Item[T]
-	keys   []uint64
-	taken  []uint32
-	parts  []part
-	counts [][buckets]int32
+	groups []group
+	keys   []uint64 // of the last bucket
 }
 
 // Item is a number and its position.
@@ -25,14 +24,12 @@ type Item[T float32 | float64] struct {
 	At    uint32
 }
 
-// part is what is known of a part.
-type part struct {
-	items    int
-	keys     int    // items whose key shares its leading bits with that of the least one taken
-	all, any uint64 // the bits that are set in all and in any of the keys
-	above    int    // items that are above the least one taken
-	equal    int    // and that are equal to it
-	from     int    // where its positions begin in the result
+// group is a range of parts, the work of one goroutine.
+type group struct {
+	from, to int // its parts
+	counts   [buckets]int32
+	keys     []uint64 // that share a bucket with the least one taken
+	equal    int      // how many of those that are equal to the least one taken are taken
 }
 
 // digit is the number of bits of a key by which items are counted at a time.
@@ -41,186 +38,196 @@ const (
 	buckets = 1 << digit
 )
 
-// Largest returns the positions of the m largest items, in the order of the items; of equal
-// ones the first are taken. NaN is larger than any number, and −0 is 0. It returns nil if
-// there are fewer than m. The result is in the selector's memory, until the next call.
+// groupItems is about the number of items that are worth a goroutine.
+const groupItems = 8192
+
+// Largest leaves the m largest of the items in all parts, in order; of equal ones the first. NaN
+// is larger than any number, and −0 is 0. It returns false, and leaves all, if there are fewer.
+// The items are from low to high, or NaN where high is ∞.
 //
-// fill is called concurrently, once for each part. It stores at most size items in dst and
-// returns how many.
-//
-// Items are counted by the leading ones of the bits of their keys that differ. The keys that
-// share these with that of the least item taken are counted by the next bits, and so on.
-func (s *Selector[T]) Largest(m, parts, size int, fill func(part int, dst []Item[T]) int) []uint32 {
-	s.items, s.keys = grown(s.items, parts*size), grown(s.keys, parts*size)
-	s.parts, s.counts = grown(s.parts, parts), grown(s.counts, parts)
-	items := func(i int) []Item[T] { return s.items[i*size:][:s.parts[i].items] }
-	parallel.Each(parts, func(i int) {
-		p := part{items: fill(i, s.items[i*size:(i+1)*size]), all: ^uint64(0)}
-		for _, it := range s.items[i*size:][:p.items] {
-			k := key(it.Value)
-			p.all &= k
-			p.any |= k
-		}
-		s.parts[i] = p
-	})
-	total, all, some := 0, ^uint64(0), uint64(0)
-	for i := range s.parts {
-		total += s.parts[i].items
-		all &= s.parts[i].all
-		some |= s.parts[i].any
+// Items are counted by the leading bits of the distances of their keys from that of low.
+// The keys in the bucket of the least item taken are counted by the next bits, and so on.
+func (s *Selector[T]) Largest(m int, parts [][]Item[T], low, high T) bool {
+	total := 0
+	for _, part := range parts {
+		total += len(part)
 	}
-	if total < m {
-		return nil
+	if total <= m {
+		return total == m
 	}
-	field := leading(bits.Len64(some &^ all))
-	parallel.Each(parts, func(i int) { countItems(items(i), &s.counts[i], field) })
-	b, equal := bucketOf(m, s.counts)
-	parallel.Each(parts, func(i int) {
-		p := &s.parts[i]
-		for _, n := range s.counts[i][b+1:] {
-			p.above += int(n)
+	if m == 0 {
+		for i, part := range parts {
+			parts[i] = part[:0]
 		}
-		p.keys = collect(items(i), s.keys[i*size:(i+1)*size], field, b)
-	})
-	keys := func(i int) []uint64 { return s.keys[i*size:][:s.parts[i].keys] }
-	least := some>>field.end()<<field.end() | uint64(b)<<field.shift
-	least, equal = leastKey(equal, s.counts, least, field.shift, keys)
-	s.taken = grown(s.taken, m)
-	at, left := 0, equal
-	for i := range s.parts {
-		p := &s.parts[i]
-		for _, k := range keys(i) {
-			if k > least {
-				p.above++
-			}
-			if k == least && p.equal < left {
-				p.equal++
+		return true
+	}
+	s.divide(total, len(parts))
+	base, most := key(low), key(high)
+	if math.IsInf(float64(high), 1) {
+		most = key(T(math.NaN()))
+	}
+	shift := leadingShift(most - base)
+	s.each(func(g *group) {
+		clear(g.counts[:])
+		for _, part := range parts[g.from:g.to] {
+			for i := range part {
+				g.counts[(key(part[i].Value)-base)>>shift&(buckets-1)]++
 			}
 		}
-		left -= p.equal
-		p.from, at = at, at+p.above+p.equal
-	}
-	parallel.Each(parts, func(i int) {
-		p := s.parts[i]
-		take(items(i), s.taken[p.from:][:p.above+p.equal], least, p.equal)
 	})
-	return s.taken
-}
-
-// bitField is a range of the bits of a key, at most digit of them.
-type bitField struct{ shift, width int }
-
-// leading returns the leading ones of so many bits.
-func leading(n int) bitField {
-	shift := max(n-digit, 0)
-	return bitField{shift, n - shift}
-}
-
-func (f bitField) end() int { return f.shift + f.width }
-
-func (f bitField) of(key uint64) uint64 {
-	return key >> (f.shift & 63) & (1<<f.width - 1) & (buckets - 1)
-}
-
-// bucketOf returns the bucket of the m-th largest, and how many of that bucket are among the
-// m largest.
-func bucketOf(m int, counts [][buckets]int32) (bucket, rest int) {
-	for bucket = buckets - 1; ; bucket-- {
-		n := 0
-		for i := range counts {
-			n += int(counts[i][bucket])
+	counts := &s.groups[0].counts
+	for i := range s.groups[1:] {
+		for b, n := range s.groups[1+i].counts[:] {
+			counts[b] += n
 		}
-		if m <= n {
-			return bucket, m
-		}
-		m -= n
 	}
-}
-
-// leastKey returns the least of the m largest keys, and how many that equal it are among
-// them. The keys are given in as many parts as there are counts. They share the bits from
-// shift on with least.
-func leastKey(m int, counts [][buckets]int32, least uint64, shift int, keys func(part int) []uint64) (uint64, int) {
-	for shift > 0 {
-		f := leading(shift)
-		for i := range counts {
-			clear(counts[i][:])
-			for _, k := range keys(i) {
-				if shift == 64 || k>>(shift&63) == least>>(shift&63) {
-					counts[i][f.of(k)]++
+	bucket, rest := bucketOf(m, counts)
+	s.each(func(g *group) {
+		g.keys = g.keys[:0]
+		for _, part := range parts[g.from:g.to] {
+			for i := range part {
+				if k := key(part[i].Value); (k-base)>>shift == uint64(bucket) {
+					g.keys = append(g.keys, k)
 				}
 			}
 		}
-		var b int
-		b, m = bucketOf(m, counts)
-		least, shift = least|uint64(b)<<f.shift, f.shift
+	})
+	s.keys = s.keys[:0]
+	for i := range s.groups {
+		s.keys = append(s.keys, s.groups[i].keys...)
 	}
-	return least, m
-}
-
-// countItems stores how many items there are for each value of a bit field of the key.
-func countItems[T float32 | float64](items []Item[T], counts *[buckets]int32, f bitField) {
-	clear(counts[:])
-	for i := range items {
-		counts[f.of(key(items[i].Value))]++
-	}
-}
-
-// collect stores the keys with a value of a bit field and returns how many there are.
-func collect[T float32 | float64](items []Item[T], keys []uint64, f bitField, value int) (n int) {
-	for i := range items {
-		if k := key(items[i].Value); f.of(k) == uint64(value) {
-			keys[n] = k
-			n++
+	least, equal := ranked(rest, s.keys, counts)
+	for i := range s.groups {
+		g := &s.groups[i]
+		g.equal = 0
+		for _, k := range g.keys {
+			if k == least && g.equal < equal {
+				g.equal++
+			}
 		}
+		equal -= g.equal
 	}
-	return n
+	s.each(func(g *group) {
+		for i := g.from; i < g.to; i++ {
+			parts[i] = take(parts[i], least, &g.equal)
+		}
+	})
+	return true
 }
 
-// take stores the positions of the items that are above least, and of the first that are
-// equal to it.
-func take[T float32 | float64](items []Item[T], taken []uint32, least uint64, equal int) {
-	n := 0
-	for i := range items {
-		if n == len(taken) {
-			return
+// divide makes groups of parts.
+func (s *Selector[T]) divide(items, parts int) {
+	n := max(1, min(items/groupItems, 2*runtime.GOMAXPROCS(0), parts))
+	s.groups = slices.Grow(s.groups[:0], n)[:n]
+	for i := range s.groups {
+		s.groups[i].from, s.groups[i].to = i*parts/n, (i+1)*parts/n
+	}
+}
+
+func (s *Selector[T]) each(f func(g *group)) {
+	parallel.Each(len(s.groups), func(i int) { f(&s.groups[i]) })
+}
+
+// leadingShift returns the shift that leaves the leading bits of numbers up to most, at most
+// digit of them.
+func leadingShift(most uint64) int { return max(bits.Len64(most)-digit, 0) & 63 }
+
+// bucketOf returns the bucket of the m-th largest, and how many of that bucket are among the
+// m largest.
+func bucketOf(m int, counts *[buckets]int32) (bucket, rest int) {
+	for bucket = buckets - 1; int(counts[bucket]) < m; bucket-- {
+		m -= int(counts[bucket])
+	}
+	return bucket, m
+}
+
+// ranked returns the m-th largest key, and how many that are equal to it are among the m
+// largest. It overwrites keys and counts.
+func ranked(m int, keys []uint64, counts *[buckets]int32) (least uint64, equal int) {
+	for {
+		base, most := slices.Min(keys), slices.Max(keys)
+		if base == most {
+			return base, m
 		}
-		taken[n] = items[i].At // stored in any case, which takes no branch at random
-		k := key(items[i].Value)
+		shift := leadingShift(most - base)
+		clear(counts[:])
+		for _, k := range keys {
+			counts[(k-base)>>shift&(buckets-1)]++
+		}
+		var bucket int
+		bucket, m = bucketOf(m, counts)
+		keys = slices.DeleteFunc(keys, func(k uint64) bool { return (k-base)>>shift != uint64(bucket) })
+	}
+}
+
+// take keeps the items that are above least, and the first that are equal to it, and takes
+// those off their number.
+func take[T float32 | float64](items []Item[T], least uint64, equal *int) []Item[T] {
+	n, left := 0, *equal
+	for _, it := range items {
+		items[n] = it // in any case, which takes no branch at random
+		k := key(it.Value)
+		taken := 0
 		if k > least {
-			n++
+			taken = 1
 		}
-		if k == least && equal > 0 {
-			n++
-			equal--
+		if k == least && left > 0 {
+			taken = 1
+			left--
 		}
+		n += taken
 	}
+	*equal = left
+	return items[:n]
 }
 
-// Bound returns a number that almost certainly at least the given share of all numbers
-// reach, and not many more, from a random sample of them. It is −∞ for a small sample.
-func Bound[T float32 | float64](sample []T, share float64) T {
-	n := float64(len(sample))
+// Window returns two numbers between which the least of the given share of the largest numbers
+// lies, with a probability of 99.7 %, from a random sample of all numbers. low is −∞ and high ∞
+// where the sample is too small.
+func (s *Selector[T]) Window(sample []T, share float64) (low, high T) {
+	low, high = T(math.Inf(-1)), T(math.Inf(1))
+	n := len(sample)
 	// The standard deviation of the rank of the share is that of a binomial distribution.
-	rank := int(n*share + 4*math.Sqrt(n*share*max(0, 1-share)) + 8)
-	if rank >= len(sample) {
-		return T(math.Inf(-1))
+	rank := float64(float64(n) * share)
+	deviation := 3*math.Sqrt(rank*max(0, 1-share)) + 3
+	first, last := int(rank-deviation), int(rank+deviation)+1 // in descending order, from 1 on
+	if first < 1 && last > n {
+		return low, high
 	}
-	keys := make([]uint64, len(sample))
-	all, some := ^uint64(0), uint64(0)
-	for i, v := range sample {
-		keys[i] = key(v)
-		all &= keys[i]
-		some |= keys[i]
-	}
-	shift := bits.Len64(some &^ all)
-	least, _ := leastKey(rank, make([][buckets]int32, 1), some>>shift<<shift, shift, func(int) []uint64 { return keys })
+	base, most := uint64(math.MaxUint64), uint64(0)
+	s.keys = s.keys[:0]
 	for _, v := range sample {
-		if key(v) == least && v == v {
-			return v
-		}
+		k := key(v)
+		base, most = min(base, k), max(most, k)
+		s.keys = append(s.keys, k)
 	}
-	return T(math.Inf(1)) // as many are NaN
+	shift := leadingShift(most - base)
+	var counts [buckets]int32
+	for _, k := range s.keys {
+		counts[(k-base)>>shift&(buckets-1)]++
+	}
+	top, rest := bucketOf(max(first, 1), &counts)
+	bottom, _ := bucketOf(min(last, n), &counts)
+	above := max(first, 1) - rest // keys in higher buckets
+	keys := slices.DeleteFunc(s.keys, func(k uint64) bool {
+		b := (k - base) >> shift
+		return b < uint64(bottom) || b > uint64(top)
+	})
+	slices.Sort(keys)
+	ranked := func(rank int) T {
+		v := number[T](keys[len(keys)-(rank-above)])
+		if v != v {
+			return T(math.Inf(1)) // NaN is no limit
+		}
+		return v
+	}
+	if first >= 1 {
+		high = ranked(first)
+	}
+	if last <= n {
+		low = ranked(last)
+	}
+	return low, high
 }
 
 // key orders numbers as Largest does.
@@ -239,10 +246,11 @@ func key[T float32 | float64](v T) uint64 {
 	return b ^ (uint64(int64(b)>>63) | 1<<63)
 }
 
-// grown returns s with n elements, whatever they are.
-func grown[E any](s []E, n int) []E {
-	if cap(s) < n {
-		return make([]E, n)
+// number returns the number of a key.
+func number[T float32 | float64](k uint64) T {
+	if unsafe.Sizeof(T(0)) == 4 {
+		b := uint32(k)
+		return T(math.Float32frombits(b ^ (^uint32(int32(b)>>31) | 1<<31)))
 	}
-	return s[:n]
+	return T(math.Float64frombits(k ^ (^uint64(int64(k)>>63) | 1<<63)))
 }

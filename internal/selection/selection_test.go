@@ -33,17 +33,28 @@ func compareNumbers[T float32 | float64](a, b T) int {
 // requireLargest compares with a stable sort of e, given in parts of a size.
 func requireLargest[T float32 | float64](t *testing.T, s *Selector[T], e []T, m, size int, what string) {
 	t.Helper()
-	parts := (len(e) + size - 1) / size
-	taken := s.Largest(m, parts, size, func(part int, dst []Item[T]) int {
-		piece := e[part*size : min((part+1)*size, len(e))]
-		for i, v := range piece {
-			dst[i] = Item[T]{v, uint32(7 * (part*size + i))}
+	var parts [][]Item[T]
+	for i, v := range e {
+		if i%size == 0 {
+			parts = append(parts, nil)
 		}
-		return len(piece)
-	})
-	if m > len(e) {
-		require.Nil(t, taken, what)
+		last := &parts[len(parts)-1]
+		*last = append(*last, Item[T]{v, uint32(7 * i)})
+	}
+	low, high := T(math.Inf(-1)), T(math.Inf(1))
+	if m%2 == 1 && !slices.ContainsFunc(e, func(v T) bool { return v != v }) {
+		low, high = slices.Min(e), slices.Max(e)
+	}
+	enough := s.Largest(m, parts, low, high)
+	require.Equal(t, m <= len(e), enough, what)
+	if !enough {
 		return
+	}
+	taken := []uint32{}
+	for _, part := range parts {
+		for _, it := range part {
+			taken = append(taken, it.At)
+		}
 	}
 	order := make([]uint32, len(e))
 	for i := range order {
@@ -108,37 +119,57 @@ func FuzzLargest(f *testing.F) {
 	})
 }
 
-// TestBound checks that enough of the numbers reach the bound, and not many more.
-func TestBound(t *testing.T) {
+// TestWindow checks that the least of the share taken is mostly between the limits, and that
+// not many others are.
+func TestWindow(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	all := make([]float32, 200000)
 	for i := range all {
 		all[i] = float32(r.NormFloat64())
 	}
+	var s Selector[float32]
+	missed := 0
 	for _, share := range []float64{0.001, 0.1, 0.5, 0.9} {
 		for range 50 {
 			sample := make([]float32, 4096)
 			for i := range sample {
 				sample[i] = all[r.IntN(len(all))]
 			}
-			bound, reached := Bound(sample, share), 0
+			low, high := s.Window(slices.Clone(sample), share)
+			above, within := 0, 0
 			for _, v := range all {
-				if v >= bound {
-					reached++
+				if v > high {
+					above++
+				} else if v >= low {
+					within++
 				}
 			}
-			got := float64(reached) / float64(len(all))
-			require.GreaterOrEqual(t, got, share)
-			require.Less(t, got, share+0.005+8*math.Sqrt(share/4096))
+			taken := int(share * float64(len(all)))
+			if above > taken || above+within < taken {
+				missed++
+			}
+			require.Less(t, float64(within)/float64(len(all)), 0.005+8*math.Sqrt(share/4096))
+			slices.Sort(sample)
+			_, isLow := slices.BinarySearch(sample, low)
+			_, isHigh := slices.BinarySearch(sample, high)
+			require.True(t, isLow && (isHigh || share == 0.001 && math.IsInf(float64(high), 1)), "numbers of the sample")
 		}
 	}
-	assert.Equal(t, math.Inf(-1), Bound([]float64{1, 2, 3}, 0.1), "a small sample")
-	assert.Equal(t, math.Inf(-1), Bound(make([]float64, 4096), 1), "all")
-	nan := make([]float64, 4096)
-	for i := range nan {
-		nan[i] = math.NaN()
+	assert.LessOrEqual(t, missed, 3)
+	of := func(sample []float64, share float64) [2]float64 {
+		var s Selector[float64]
+		low, high := s.Window(sample, share)
+		return [2]float64{low, high}
 	}
-	assert.Equal(t, math.Inf(1), Bound(nan, 0.1), "NaN")
-	assert.True(t, slices.IsSortedFunc([]float64{math.Inf(-1), -2, -1e-300, 0, 1e-300, 2, math.Inf(1), math.NaN()},
-		func(a, b float64) int { return cmp.Compare(key(a), key(b)) }))
+	assert.Equal(t, [2]float64{math.Inf(-1), math.Inf(1)}, of([]float64{1, 2, 3}, 0.1), "a small sample")
+	assert.Equal(t, [2]float64{math.Inf(-1), 0}, of(make([]float64, 4096), 1), "all")
+	assert.Equal(t, [2]float64{-2, -2}, of(slices.Repeat([]float64{-2}, 4096), 0.3), "one number")
+	assert.Equal(t, [2]float64{math.Inf(1), math.Inf(1)}, of(slices.Repeat([]float64{math.NaN()}, 4096), 0.3), "NaN")
+	order := []float64{math.Inf(-1), -2, -1e-300, 0, 1e-300, 2, math.Inf(1), math.NaN()}
+	assert.True(t, slices.IsSortedFunc(order, func(a, b float64) int { return cmp.Compare(key(a), key(b)) }))
+	for _, v := range order[:7] {
+		assert.Equal(t, v, number[float64](key(v)))
+		assert.Equal(t, float32(v), number[float32](key(float32(v))))
+	}
+	assert.True(t, math.IsNaN(number[float64](key(math.NaN()))))
 }

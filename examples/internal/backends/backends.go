@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
@@ -83,7 +84,7 @@ func Default() string {
 // Counter returns a counter of the resources that the network made by create needs on the
 // backend with the given name.
 func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Counter, error) {
-	if name == "onednn" {
+	if _, _, gpu := GPU(name); gpu || name == "onednn" {
 		return cost.NewFused(create)
 	}
 	return cost.New(create)
@@ -129,6 +130,10 @@ func Open(name string, o Options) (nn.Backend, error) {
 // Convolutions returns lines for a report of what computes a backend's convolutions, none if it
 // has no choice; see [cuda.DescribeConvolutions].
 func Convolutions(b nn.Backend) []string { return cuda.DescribeConvolutions(b) }
+
+// LoadedKernels returns the number of modules of kernels that a driver has loaded for a backend,
+// and the time that this took; see [cuda.LoadedKernels].
+func LoadedKernels(b nn.Backend) (modules int, took time.Duration) { return cuda.LoadedKernels(b) }
 
 // DeviceMemory returns the number of bytes of memory of the device in whose memory the arrays
 // of a backend are, or 0 if that is the memory of the machine.

@@ -54,6 +54,48 @@ func ClipGradients(b Backend, params []*Param, maxNorm float64) (norm float64, e
 	return norm, nil
 }
 
+// ClipGradientsLater is [ClipGradients] with a norm that is read later. In a step of a
+// [StepRunner] the LateNumber also returns the [*NonFiniteGradientError], instead of this
+// function, and every gradient is replaced.
+func ClipGradientsLater(b Backend, params []*Param, maxNorm float64) (LateNumber, error) {
+	r, ok := b.(StepRunner)
+	if !ok || !r.InStep() {
+		norm, err := ClipGradients(b, params, maxNorm)
+		return func() (float64, error) { return norm, nil }, err
+	}
+	if !(maxNorm > 0) {
+		return nil, fmt.Errorf("nn: ClipGradientsLater: maxNorm is %v, want a number greater than 0", maxNorm)
+	}
+	var grads []Array // parameters may share a gradient, which counts for each of them
+	var names []string
+	for _, p := range params {
+		if p.Grad != nil {
+			grads, names = append(grads, p.Grad), append(names, p.Name)
+		}
+	}
+	scaled, read, err := r.ClipLater(grads, maxNorm)
+	if err != nil {
+		return nil, fmt.Errorf("nn: ClipGradientsLater: %w", err)
+	}
+	with := 0
+	for _, p := range params {
+		if p.Grad != nil {
+			p.Grad = scaled[with]
+			with++
+		}
+	}
+	return func() (float64, error) {
+		norm, bad, err := read()
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("nn: ClipGradientsLater: %w", err)
+		case bad >= 0:
+			return norm, &NonFiniteGradientError{names[bad], norm}
+		}
+		return norm, nil
+	}, nil
+}
+
 // NonFiniteGradientError reports a gradient that contains NaN or infinity.
 type NonFiniteGradientError struct {
 	// Parameter is the name of the first parameter with such a gradient.

@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
 
 	"github.com/x/afl/internal/atomicfile"
 )
@@ -68,12 +69,14 @@ func writeFigure(path string, tables []table) error {
 		p.Add(bars, scatter)
 		p.Legend.Add(t.title, scatter)
 	}
+	// Room for the legend above the first loss, and for the ends of intervals.
+	p.Y.Max += 0.5 + 0.7*float64(len(tables))
+	p.X.Max += 0.03 * (p.X.Max - p.X.Min)
+	canvas := vgimg.NewWith(vgimg.UseWH(20*vg.Centimeter, vg.Length(5+0.7*float64(len(losses)))*vg.Centimeter), vgimg.UseDPI(110))
+	margin := vg.Points(10)
+	p.Draw(draw.Crop(draw.New(canvas), margin, -margin, margin, -margin))
 	return atomicfile.Write(path, func(w io.Writer) error {
-		png, err := p.WriterTo(18*vg.Centimeter, vg.Length(4+0.7*float64(len(losses)))*vg.Centimeter, "png")
-		if err != nil {
-			return err
-		}
-		_, err = png.WriteTo(w)
+		_, err := vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
 		return err
 	})
 }

@@ -106,7 +106,7 @@ func writeResult(dir string, tables []table, finished, trainings int) error {
 	if finished < trainings {
 		text.WriteString("; a table has the folds that every loss has finished")
 	}
-	text.WriteString(".\n")
+	text.WriteString(".\n\n![Mean Dice of every loss with its interval](dice.png)\n")
 	for i := range tables {
 		if err := tables[i].write(&text); err != nil {
 			return err
@@ -167,7 +167,8 @@ func (t *table) write(text *strings.Builder) error {
 	}
 	fmt.Fprintf(text, "\nTrainings of each loss, seeds times folds: %d. Patients that are scored: %d, of whom %d have a lesion.\n", trained, len(patients), with)
 	if len(comparisons) > 0 {
-		fmt.Fprintf(text, "\nThe claim is **%s**\n", strings.Replace(verdict(comparisons), ":", "**:", 1))
+		word, reason, _ := strings.Cut(verdict(comparisons), ":")
+		fmt.Fprintf(text, "\nThe claim is **%s**:%s\n", word, reason)
 	}
 	if len(t.arms[0].inStrata()) > 0 {
 		for _, name := range []string{"small", "rough"} {
@@ -176,6 +177,9 @@ func (t *table) write(text *strings.Builder) error {
 			}
 		}
 		text.WriteString("\n")
+	}
+	if names := t.withoutMask(); len(names) > 0 {
+		fmt.Fprintf(text, "\nNo voxel of any scored patient was predicted as lesion by %s.\n", listed(names))
 	}
 	main := report.Table{Header: []string{"Loss"}}
 	thirds := report.Table{Header: []string{"Loss"}}
@@ -226,6 +230,18 @@ func (t *table) write(text *strings.Builder) error {
 		fmt.Fprintf(text, "\nDice by size and roughness:\n\n%s", thirds)
 	}
 	return nil
+}
+
+// withoutMask returns the titles of the losses whose networks left every mask empty.
+func (t *table) withoutMask() []string {
+	var titles []string
+	for _, a := range t.arms {
+		predicted := func(c outcome.Case) bool { return c.Values[outcome.LesionTP]+c.Values[outcome.LesionFP] > 0 }
+		if len(a.cases) > 0 && !slices.ContainsFunc(a.cases, predicted) {
+			titles = append(titles, a.title)
+		}
+	}
+	return titles
 }
 
 // rates says how many trainings have which rate, such as "0.1 (3), 0.01 (2)".

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,7 +157,7 @@ func TestResult(t *testing.T) {
 	for _, want := range []string{
 		"3 of 4 trainings are finished; a table has", "## Learning rate 0.1 for all losses", "## The better learning rate of each loss",
 		"seeds times folds: 1. Patients that are scored: 12, of whom 9 have a lesion.",
-		"The claim is **contradicted**: DICE has a larger", "The claim is **confirmed**: the mean Dice is larger than that of DICE",
+		"The claim is **contradicted**: DICE has a larger mean Dice (adjusted p below 0.05).\n", "The claim is **confirmed**: the mean Dice is larger than that of DICE",
 		"- Of the third with the rough lesions A-FL is number 1 of the paper's 2", "| chosen rates |", "|     0.01 (1) |", "-0.050 | [-0.050, -0.050] | 0.004 |",
 	} {
 		assert.Contains(t, string(page), want)
@@ -179,6 +180,19 @@ func TestResult(t *testing.T) {
 	figure, err := os.ReadFile(filepath.Join(to, "dice.png"))
 	require.NoError(t, err)
 	assert.True(t, bytes.HasPrefix(figure, []byte("\x89PNG")))
+}
+
+func TestLossesWithoutAnyMaskAreNamed(t *testing.T) {
+	empty := arm{title: "Hausdorff", cases: patients(0, 3, 0)}
+	for i := range empty.cases {
+		empty.cases[i].Values[outcome.LesionTP], empty.cases[i].Values[outcome.LesionFP] = 0, 0
+	}
+	one := arm{title: "Dice", cases: slices.Clone(empty.cases)}
+	one.cases[2].Values[outcome.LesionTP] = 1
+	alarm := arm{title: "CE", cases: slices.Clone(empty.cases)}
+	alarm.cases[0].Values[outcome.LesionFP] = 1
+	missing := arm{title: "FL"}
+	assert.Equal(t, []string{"Hausdorff"}, (&table{arms: []arm{empty, one, alarm, missing}}).withoutMask())
 }
 
 // TestReportOfARun trains for a moment and reports.

@@ -9,7 +9,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/nn"
 )
 
@@ -21,11 +20,7 @@ import (
 //
 // The padding around the scan is left out at every resolution. An output of such a low
 // resolution that none of its voxels has a label in the scan adds nothing.
-func (t *trainer) lossOf(ys []nn.Array, s *dataset.Sample) (value float64, gys []nn.Array, err error) {
-	given, err := t.statistics(s)
-	if err != nil {
-		return 0, nil, err
-	}
+func (t *trainer) lossOf(ys []nn.Array, s *input) (value float64, gys []nn.Array, err error) {
 	sum := 2 - math.Ldexp(1, 1-len(ys))
 	ofEpoch := t.job.lossOfEpoch(t.key.Loss, t.loss, t.state.Epoch)
 	for i, y := range ys {
@@ -33,7 +28,7 @@ func (t *trainer) lossOf(ys []nn.Array, s *dataset.Sample) (value float64, gys [
 		if len(ys) > 1 {
 			loss = afl.NewSum(afl.Term{Weight: math.Ldexp(1, -i) / sum, Loss: ofEpoch})
 		}
-		v, gy, err := t.lossAt(loss, y, s, given)
+		v, gy, err := t.lossAt(loss, y, s)
 		if err != nil {
 			return 0, nil, err
 		}
@@ -47,21 +42,21 @@ func (t *trainer) lossOf(ys []nn.Array, s *dataset.Sample) (value float64, gys [
 }
 
 // lossAt is lossOf for one output.
-func (t *trainer) lossAt(loss afl.Loss, y nn.Array, s *dataset.Sample, given []afl.EvalOption) (value float64, gy nn.Array, err error) {
-	box, label, ok := t.scan.labelAt(s, y.Shape())
+func (t *trainer) lossAt(loss afl.Loss, y nn.Array, s *input) (value float64, gy nn.Array, err error) {
+	box, label, ok := s.labelAt(y.Shape())
 	if !ok {
 		gy, err = t.job.Backend.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(y.Shape()...)), nn.Step)
 		return 0, gy, err
 	}
 	gy, err = nn.RunLoss(t.job.Backend, y, box, label, func(logits, label, grad *tensor.Dense) (err error) {
-		if value, err = afl.GradInto(loss, logits, label, grad, given...); err != nil {
+		if value, err = afl.GradInto(loss, logits, label, grad, s.stats...); err != nil {
 			err = fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
 		}
 		return err
 	})
 	var bad *nn.NonFiniteError
 	if errors.As(err, &bad) {
-		err = t.nonFinite(s, bad.Value)
+		err = t.nonFinite(s.Sample, bad.Value)
 	}
 	return value, gy, err
 }
@@ -69,13 +64,12 @@ func (t *trainer) lossAt(loss afl.Loss, y nn.Array, s *dataset.Sample, given []a
 // labelAt returns the label of a sample at the resolution of an output of shape 1×C×X×Y×Z,
 // without padding, and the part of the output that it covers. Along each axis, voxel j of m
 // has the label of voxel ⌊j·n/m⌋ of n, PyTorch's "nearest". It returns false if there is no
-// such voxel in the scan. The label is valid until the next call for the same sample.
-func (o *onScan) labelAt(s *dataset.Sample, shape []int) (box nn.Box, label *tensor.Dense, ok bool) {
+// such voxel in the scan.
+func (s *input) labelAt(shape []int) (box nn.Box, label *tensor.Dense, ok bool) {
 	full := s.Label.Shape()
 	lead, size := full[:len(full)-3], full[len(full)-3:]
 	if slices.Equal(size, shape[2:]) {
-		o.takeLabel(s)
-		return o.box, o.label, true
+		return s.box, s.label, true
 	}
 	var at [3][]int // the label's voxels along each axis
 	for axis, m := range shape[2:] {

@@ -67,7 +67,7 @@ func TestPaddingHasNoEffect(t *testing.T) {
 		defer backend.EndStep()
 		y, err := backend.FromHost(logits, nn.Step)
 		require.NoError(t, err)
-		value, gys, err := trainer.lossOf([]nn.Array{y}, s)
+		value, gys, err := lossOf(trainer, []nn.Array{y}, s)
 		require.NoError(t, err)
 		grad := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(logits.Shape()...))
 		require.NoError(t, backend.ToHost(gys[0], grad))

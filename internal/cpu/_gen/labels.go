@@ -182,22 +182,14 @@ func unpack(t tier) {
 	Pragma("noescape")
 	dst, src, words := Load(Param("dst"), GP64()), Load(Param("src"), GP64()), Load(Param("words"), GP64())
 	own, one := YMM(), YMM()
+	t.ownBits(own)
 	t.double = true
-	VBROADCASTSD(t.litBits(0x8040201008040201).mem, own) // bit i in byte i
 	VBROADCASTSD(t.litBits(0x0101010101010101).mem, one)
 	w := GP64()
 	XORQ(w, w)
 	Label("word")
 	for half := range 2 {
-		v := YMM()
-		VPMOVZXBQ(Mem{Base: src, Index: w, Scale: 8, Disp: 4 * half}, v)
-		for _, by := range []uint64{8, 16, 32} { // repeats the byte
-			shifted := YMM()
-			VPSLLQ(Imm(by), v, shifted)
-			VPOR(shifted, v, v)
-		}
-		VANDPS(own, v, v)
-		VPCMPEQB(own, v, v)
+		v := t.expand(Mem{Base: src, Index: w, Scale: 8, Disp: 4 * half}, own)
 		VANDPS(one, v, v)
 		VMOVDQU(v, Mem{Base: dst, Disp: 32 * half})
 	}
@@ -207,4 +199,24 @@ func unpack(t tier) {
 	JL(LabelRef("word"))
 	VZEROUPPER()
 	RET()
+}
+
+// ownBits sets bit i of byte i of every 8 bytes.
+func (t tier) ownBits(d reg.VecVirtual) {
+	t.double = true
+	VBROADCASTSD(t.litBits(0x8040201008040201).mem, d)
+}
+
+// expand sets the bytes whose bits are set among 32 bits in memory; own are ownBits.
+func (t tier) expand(at Mem, own reg.VecVirtual) reg.VecVirtual {
+	v := YMM()
+	VPMOVZXBQ(at, v)
+	for _, by := range []uint64{8, 16, 32} { // repeats the byte
+		shifted := YMM()
+		VPSLLQ(Imm(by), v, shifted)
+		VPOR(shifted, v, v)
+	}
+	VANDPS(own, v, v)
+	VPCMPEQB(own, v, v)
+	return v
 }

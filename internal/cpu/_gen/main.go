@@ -52,11 +52,11 @@ func main() {
 	pack(avx2)
 	packMap(avx2)
 	unpack(avx2)
-	packMargins(avx2)
 	widen(avx2)
 	magnitudes(avx2)
 	sumMap(avx2)
 	for _, t := range tiers {
+		packMargins(t)
 		softMagnitudes(t)
 	}
 	for _, t := range rowTiers(tiers...) {

@@ -374,6 +374,7 @@ var comparisons = map[int]struct {
 	notEqual:       {form: fcmeq, negated: true},
 	greaterThan:    {form: fcmgt},
 	greaterOrEqual: {form: fcmge},
+	notLess:        {form: fcmgt, swapped: true, negated: true},
 	notAtLeast:     {form: fcmge, negated: true},
 	atMost:         {form: fcmge, swapped: true},
 	notAtMost:      {form: fcmge, swapped: true, negated: true},

@@ -510,6 +510,7 @@ const (
 	greaterOrEqual = 0x1d // ordered
 	greaterThan    = 0x1e // ordered
 	atMost         = 0x12 // ordered
+	notLess        = 0x15 // or unordered
 	notAtLeast     = 0x19 // or unordered
 	notAtMost      = 0x16 // or unordered
 

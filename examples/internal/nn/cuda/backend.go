@@ -8,6 +8,9 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
+
+	"gorgonia.org/tensor"
 
 	"github.com/x/afl/cuda"
 	"github.com/x/afl/examples/internal/nn"
@@ -23,8 +26,12 @@ func On(engine *cuda.Engine, dtype nn.DType) (nn.Backend, error) {
 	case dtype != nn.Float32:
 		return nil, fmt.Errorf("nn/cuda: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
-	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{}}, nil
+	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{},
+		prefetched: prefetched{engine: engine, runner: engine.Runner(), pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
 }
+
+// loadedKernels implements loader.
+func (b *backend) loadedKernels() (modules int, took time.Duration) { return b.engine.LoadedKernels() }
 
 // closeWith closes the engine when the backend is not referenced any more.
 func closeWith(b nn.Backend, engine *cuda.Engine) {
@@ -38,6 +45,11 @@ type backend struct {
 	step    []*array // that EndStep releases
 	taps    map[tapsKey]tapTable
 	garbage *garbage
+
+	prefetched prefetched
+
+	stop   uintptr // uint32: updates change nothing; 0 before its first use
+	failed error   // of EndStep, to be returned by the next operation or RunStep
 
 	precision Precision // of the convolutions that follow
 	vendor    vendor
@@ -90,9 +102,27 @@ func (b *backend) Release(x nn.Array) {
 }
 
 func (b *backend) release(a *array) {
-	if a.memory.address != 0 {
-		b.free(a.memory.address)
-		a.memory.address = 0
+	if a.formula != nil {
+		b.dropAll(a.formula)
+	}
+	b.drop(a.memory)
+	a.memory, a.formula = nil, nil
+}
+
+// drop ends one use of memory. After the last it frees the memory, or leaves the place of an
+// input to the next one.
+func (b *backend) drop(m *memory) {
+	if m == nil {
+		return
+	}
+	if m.users--; m.users > 0 {
+		return
+	}
+	switch {
+	case m.slot != nil:
+		m.slot.taken = false
+	case !m.input:
+		b.free(m.address)
 	}
 }
 
@@ -102,6 +132,17 @@ func (b *backend) free(address uintptr) { b.runner.Free(address) }
 
 // EndStep implements nn.Backend.
 func (b *backend) EndStep(keep ...nn.Array) {
+	for _, x := range keep {
+		// A formula may read memory of the step.
+		if a, ok := x.(*array); ok && a.owner == b {
+			o := &op{backend: b, name: "nn/cuda: EndStep"}
+			o.force(a)
+			if err := o.end(); err != nil {
+				b.failed = errors.Join(b.failed, err)
+				b.release(a)
+			}
+		}
+	}
 	b.step = slices.DeleteFunc(b.step, func(a *array) bool {
 		if slices.Contains(keep, nn.Array(a)) {
 			return false
@@ -109,6 +150,9 @@ func (b *backend) EndStep(keep ...nn.Array) {
 		b.release(a)
 		return true
 	})
+	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory != nil && a.memory.input }) {
+		b.failed = errors.Join(b.failed, b.runner.NextInputs())
+	}
 	b.collect()
 }
 

@@ -26,10 +26,16 @@ func channelsOf(x, y *array) C.AflChannels {
 // PReLU implements nn.Backend.
 func (b *backend) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
 	o := b.begin("PReLU")
-	a, w := o.volume("x", x), o.arg("slope", slope)
+	a, w := o.lazyVolume("x", x), o.arg("slope", slope)
 	if o.err == nil && (len(w.shape) != 1 || w.shape[0] != 1 && w.shape[0] != a.channels()) {
 		o.fail("slope has shape %v, want [1] or [%d]", w.shape, a.channels())
 	}
+	if o.err == nil {
+		if f, ok := a.formula.(*normed); ok && f.act.function == C.AFL_IDENTITY {
+			return o.preluNorm(a, f, w)
+		}
+	}
+	o.toChannels(o.force(a))
 	y := o.similar(a)
 	if o.err != nil {
 		return nil, nil, o.end()
@@ -92,7 +98,7 @@ func (b *backend) Dropout3D(x nn.Array, probability float64, seed uint64) (nn.Ar
 			return nil
 		}
 		p := channelsOf(x, y)
-		p.seed = C.uint64_t(seed)
+		pointAt(&p.seed, o.store(bytesOf([]uint64{seed})))
 		// nn.DropoutMask keeps a channel if its hash/2⁵³ is at least the probability.
 		p.threshold = C.uint64_t(math.Ceil(probability * (1 << 53)))
 		p.kept = C.float(1 / (1 - probability))

@@ -21,6 +21,16 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 	}
 	shape := slices.Clone([]int(t.Shape()))
 	var a *array
+	switch pinned := b.prefetched.has(t); {
+	case pinned && life == nn.Step && t.Dtype() == tensor.Float32:
+		a = o.arrayOf(t)
+		return finished(a, o.end())
+	case pinned && life != nn.Step:
+		o.fail("tensor is pinned for a step, want another one to keep")
+		return nil, o.end()
+	case life == nn.Step && b.InStep():
+		return o.inputArray(t, shape)
+	}
 	switch life {
 	case nn.Step:
 		a = o.rowMajor(shape...)
@@ -34,6 +44,28 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 		if err := b.runner.Write(a.memory.address, bytesOf(floats(t))); err != nil {
 			o.fail("%w", err)
 		}
+	}
+	return finished(a, o.end())
+}
+
+// finished returns the result of an operation, which is nil if it has failed.
+func finished(a *array, err error) (nn.Array, error) {
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// inputArray returns an array in the memory of the current step's inputs.
+func (o *op) inputArray(t *tensor.Dense, shape []int) (nn.Array, error) {
+	var a *array
+	if o.err == nil {
+		at, err := o.runner.Input(bytesOf(floats(t)))
+		if err != nil {
+			o.fail("%w", err)
+		}
+		a = &array{owner: o.backend, shape: shape, memory: &memory{address: at, users: 1, input: true}}
+		o.step = append(o.step, a)
 	}
 	if err := o.end(); err != nil {
 		return nil, err

@@ -11,53 +11,77 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/internal/plan"
 )
 
 // RunLoss implements nn.LossRunner: logits, label and gradient are tensors of the engine.
 func (b *backend) RunLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss nn.LossFunc) (nn.Array, error) {
 	o := b.begin("nn/cuda: RunLoss")
-	a := o.arg("y", y)
-	if o.err == nil {
-		if err := inside.Check(a.shape); err != nil {
-			o.fail("%w", err)
-		}
-	}
+	a := o.checkLogits(y, inside)
 	if o.err == nil {
 		if value, found := o.firstNonFinite(a); found {
 			o.end()
 			return nil, &nn.NonFiniteError{Value: float64(value)}
 		}
 	}
+	return o.lossGradient(a, inside, label, loss)
+}
+
+// checkLogits checks the arguments of a loss.
+func (o *op) checkLogits(y nn.Array, inside nn.Box) *array {
+	a := o.arg("y", y)
+	if o.err == nil {
+		if err := inside.Check(a.shape); err != nil {
+			o.fail("%w", err)
+		}
+	}
+	return a
+}
+
+// lossGradient calls loss and returns its gradient.
+func (o *op) lossGradient(a *array, inside nn.Box, label *tensor.Dense, loss nn.LossFunc) (nn.Array, error) {
 	if o.err != nil {
 		return nil, o.end()
 	}
-	var tensors []*tensor.Dense // logits, label, gradient
+	b := o.backend
+	var own []*tensor.Dense
 	defer func() {
-		for _, t := range tensors {
-			if t != nil {
-				b.engine.Release(t)
-			}
+		for _, t := range own {
+			b.engine.Release(t)
 		}
 	}()
-	add := func(t *tensor.Dense, err error) {
+	made := func(t *tensor.Dense, err error) *tensor.Dense {
 		if err != nil {
 			o.fail("%w", err)
+			return nil
 		}
-		tensors = append(tensors, t)
+		own = append(own, t)
+		return t
 	}
 	part := []int{a.shape[0], a.channels(), inside.Size[0], inside.Size[1], inside.Size[2]}
-	add(b.engine.NewTensor(tensor.Float32, part...))
-	if label == nil {
-		add(nil, nil)
-	} else {
-		add(b.engine.Upload(label))
+	logits := made(b.engine.NewTensor(tensor.Float32, part...))
+	var target *tensor.Dense
+	switch {
+	case label == nil:
+	case b.prefetched.has(label):
+		var temporary bool
+		if target, temporary = o.tensorOf(label); temporary {
+			own = append(own, target)
+		}
+	case b.InStep() && label.IsNativelyAccessible() && !label.IsMasked() && plan.CheckRowMajor("label", label) == nil:
+		target = o.input(label)
+	default:
+		target = made(b.engine.Upload(label))
 	}
-	add(b.engine.NewTensor(tensor.Float32, part...))
-	o.box("afl_nn_crop", a, inside, tensors[0])
-	if err := o.end(); err != nil {
-		return nil, err
+	grad := made(b.engine.NewTensor(tensor.Float32, part...))
+	if o.err == nil {
+		o.box("afl_nn_crop", a, inside, logits)
 	}
-	if err := loss(tensors[0], tensors[1], tensors[2]); err != nil {
+	if o.err != nil {
+		return nil, o.end()
+	}
+	if err := loss(logits, target, grad); err != nil {
+		o.end()
 		return nil, err
 	}
 	g := o.similar(a)
@@ -66,11 +90,21 @@ func (b *backend) RunLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss n
 			o.fail("%w", err)
 		}
 	}
-	o.box("afl_nn_pad", g, inside, tensors[2])
+	o.box("afl_nn_pad", g, inside, grad)
 	if err := o.end(); err != nil {
 		return nil, err
 	}
 	return g, nil
+}
+
+// input returns a tensor of the engine with the elements of one of the host.
+func (o *op) input(t *tensor.Dense) *tensor.Dense {
+	at, err := o.runner.Input(t.Raw)
+	if err != nil {
+		o.fail("%w", err)
+		return nil
+	}
+	return tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithEngine(o.engine), tensor.FromMemory(at, uintptr(len(t.Raw))))
 }
 
 // box enqueues a copy between a volume and a tensor of its part inside a box.
@@ -90,16 +124,25 @@ func (o *op) box(kernel string, volume *array, inside nn.Box, part *tensor.Dense
 // firstNonFinite returns the first value of a volume in row-major order that is NaN or
 // infinite, and whether there is one. It synchronizes.
 func (o *op) firstNonFinite(a *array) (float32, bool) {
+	at := o.findNonFinite(a)
+	first := make([]C.AflFinitePart, 1)
+	o.read(bytesOf(first), at)
+	return float32(first[0].value), o.err == nil && first[0].index < C.int64_t(a.elements())
+}
+
+// findNonFinite returns the device address of the AflFinitePart of a volume.
+func (o *op) findNonFinite(a *array) uintptr {
+	if o.err != nil {
+		return 0
+	}
 	const maxBlocks = 1024
 	blocks := min((a.elements()+threads-1)/threads, maxBlocks)
-	parts := o.scratch(int64(blocks) * int64(unsafe.Sizeof(C.AflFinitePart{})))
+	parts := o.scratch(int64(blocks) * C.sizeof_AflFinitePart)
 	p := C.AflFinite{count: C.int64_t(a.elements()), channels: C.int64_t(a.channels()), voxels: C.int64_t(a.voxels()),
 		channels_last: flag(a.order == channelsLast), blocks: C.int64_t(blocks)}
 	point(&p.x, a)
 	pointAt(&p.parts, parts)
 	o.launch("afl_nn_find_non_finite", blocks, unsafe.Pointer(&p))
 	o.launch("afl_nn_first_non_finite", 1, unsafe.Pointer(&p))
-	first := make([]C.AflFinitePart, 1)
-	o.read(bytesOf(first), parts)
-	return float32(first[0].value), o.err == nil && first[0].index < p.count
+	return parts
 }

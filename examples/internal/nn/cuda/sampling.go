@@ -102,7 +102,7 @@ func (o *op) tapTable(key tapsKey) tapTable {
 
 // constant returns device memory with a copy of bytes of the host.
 func (o *op) constant(bytes []byte) uintptr {
-	address := o.alloc(int64(len(bytes)))
+	address := o.keep(int64(len(bytes)))
 	if o.err == nil {
 		if err := o.runner.Write(address, bytes); err != nil {
 			o.fail("%w", err)

@@ -65,7 +65,8 @@ func (p *Plan) Execute(x, weight, y, workspace uintptr) error {
 	identifiers := [3]C.int64_t{identifierX, identifierW, identifierY}
 	memory := [3]C.uintptr_t{C.uintptr_t(x), C.uintptr_t(weight), C.uintptr_t(y)}
 	h := p.owner
-	return h.runner.Within(func(uintptr) error {
+	key := []uint64{uint64(uintptr(p.plan)), uint64(x), uint64(weight), uint64(y), uint64(workspace)}
+	return h.runner.Call(key, func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.handle == nil {

@@ -14,6 +14,7 @@ typedef struct AflElementwise {
 	const float *a, *b;
 	float *y;
 	float factor;
+	int32_t unused;
 } AflElementwise;
 
 // AflMean: y = (Σ x[k])/divisor for count elements and `inputs` arrays. The sum starts at y
@@ -27,15 +28,34 @@ typedef struct AflMean {
 	float *y;
 } AflMean;
 
+// AflStore: stores `words` words in device memory. Values that change from step to step reach
+// kernels through memory, so that the arguments of a step's kernels are those of every step.
+enum { AFL_STORE_WORDS = 6 };
+typedef struct AflStore {
+	uint32_t *to;
+	uint32_t words;
+	uint32_t word[AFL_STORE_WORDS];
+	uint32_t unused;
+} AflStore;
+
+// AflUpdateFactors: the factors of an optimizer's step that change from step to step.
+typedef struct AflUpdateFactors {
+	float rate, decay, correction;
+	int32_t start; // the velocity has no history
+} AflUpdateFactors;
+
 // AflUpdate: a step of an optimizer on count values.
 typedef struct AflUpdate {
 	int64_t count;
+	const AflUpdateFactors *factors;
+	const uint32_t *stop; // the step changes nothing where this is not 0
 	float *value;
 	const float *gradient;
 	float *first, *second; // moments; first is the velocity of SGD, null without momentum
-	float rate, momentum, decay;
-	int32_t start, nesterov; // start: the velocity has no history
-	float beta1, beta2, new1, new2, correction, epsilon;
+	float momentum;
+	int32_t nesterov;
+	float beta1, beta2, new1, new2, epsilon;
+	int32_t unused;
 } AflUpdate;
 
 // AflSquares: the sum of the squares of count values, in one part per block, and the sum of
@@ -45,6 +65,22 @@ typedef struct AflSquares {
 	const float *x;
 	double *partials, *sum;
 } AflSquares;
+
+// AflClip: the factor by which gradients are scaled to a global norm of at most most, from
+// the parts of the sum of their squares. bad is the first part that is not finite, or parts.
+typedef struct AflClipped {
+	double norm;
+	int64_t bad;
+} AflClipped;
+
+typedef struct AflClip {
+	int64_t parts;
+	const double *partials;
+	double most;
+	float *factor;
+	AflClipped *clipped;
+	uint32_t *stop; // becomes 1 where the norm is not finite
+} AflClip;
 
 // AflLayout: conversion between row-major order, N×C×voxels, and channels-last order.
 typedef struct AflLayout {
@@ -74,8 +110,10 @@ typedef struct AflChannels {
 	float *y;
 	// Dropout: channel c of sample n is kept if the hash of n·channels + c is at least
 	// threshold, see nn.DropoutMask.
-	uint64_t seed, threshold;
+	const uint64_t *seed;
+	uint64_t threshold;
 	float kept; // factor of the channels that are kept
+	int32_t unused;
 } AflChannels;
 
 // AflSlice: the channels [offset, offset + part_channels) of a volume and a volume of these
@@ -115,21 +153,59 @@ typedef struct AflResize {
 	float *y;
 } AflResize;
 
+// AflFunction: an activation. IDENTITY is none.
+enum AflFunction { AFL_IDENTITY, AFL_RELU, AFL_ELU, AFL_SIGMOID, AFL_PRELU };
+
+// AflActivation: an activation with, for PReLU, a slope for each of `slopes` channels, or one
+// slope for all.
+typedef struct AflActivation {
+	int32_t function; // AflFunction
+	int32_t unused;
+	int64_t slopes;
+	const float *slope;
+} AflActivation;
+
+// AflNormalizer: those of a norm for one channel of a sample, (x − mean)·factor + shift. low is
+// the rounding error of the mean.
+typedef struct AflNormalizer {
+	float mean, low, factor, shift;
+} AflNormalizer;
+
+// AflTerm: act(norm(x)), or x without a norm.
+typedef struct AflTerm {
+	const float *x;
+	const AflNormalizer *norm; // samples × channels; null for none
+	AflActivation act;         // of the norm
+} AflTerm;
+
+// AflSum: y = post(p + q), or post(p) where q.x is null, for rows.
+typedef struct AflSum {
+	AflRows rows; // of which y is the result
+	AflTerm p, q;
+	int32_t post; // AflFunction without a slope
+	int32_t unused;
+} AflSum;
+
 // AflNorm: a norm of the volume rows.x. The values of a group share a mean and a variance: a
 // channel of all samples where batch is 1, or else group_channels consecutive channels of a
-// sample.
+// sample. Its gradients are computed from the gradient g of act(norm(x)): h is that of norm(x).
 typedef struct AflNorm {
-	AflRows rows;             // g is the gradient of the result, y the result or the gradient of x
+	AflRows rows;             // y is the gradient of x
 	int32_t batch, fixed;     // fixed: the statistics do not depend on x
 	int64_t groups, group_channels;
 	double values;            // of a group
 	double epsilon, momentum;
 	double *statistics;       // groups × 2: mean, 1/√(variance + epsilon)
-	double *planes;           // samples × channels × 2: Σg, Σg·(x − mean)
-	double *means;            // groups × 2: the means of weight·g and weight·g·(x − mean)
+	AflNormalizer *norm;      // samples × channels
+	AflActivation act;
+	int64_t sums;             // of a plane: 2, or 3 for PReLU
+	double *planes;           // samples × channels × sums: Σh, Σh·(x − mean), Σg·min(norm(x), 0)
+	double *means;            // groups × 2: the means of weight·h and weight·h·(x − mean)
 	const float *weight, *bias; // null for none
 	float *running_mean, *running_var;
+	const uint32_t *stop; // the running statistics do not change where this is not 0
 	float *weight_gradient, *bias_gradient; // null if not wanted
+	float *slope_gradient;
 } AflNorm;
 
 // AflBox: the part of a volume inside a box, in row-major order, and the volume.
@@ -156,5 +232,13 @@ typedef struct AflFinite {
 	AflFinitePart *parts; // of the blocks; the first one becomes that of all
 	int64_t blocks;
 } AflFinite;
+
+// AflJudge: whether a training has to stop, because the logits or the loss are not finite.
+typedef struct AflJudge {
+	int64_t count;              // of the logits
+	const AflFinitePart *first; // of the logits that is not finite
+	const double *value;        // of the loss
+	uint32_t *stop;             // becomes 1 if so
+} AflJudge;
 
 #endif

@@ -59,6 +59,11 @@ AFL_KERNEL_OF(AflFinite, afl_nn_first_non_finite, 4) {
 		a.parts[0] = part;
 }
 
+AFL_KERNEL_OF(AflJudge, afl_nn_judge, 4) {
+	if (afl::block_index() == 0 && afl::thread_index() == 0 && (a.first->index < a.count || *a.value - *a.value != 0))
+		*a.stop = 1;
+}
+
 AFL_KERNEL_OF(AflBox, afl_nn_crop, 4) {
 	afl::each(a.samples * a.channels * a.box[0] * a.box[1] * a.box[2], [&](int64_t i) { a.inside[i] = a.volume[afl::element_of(a, i)]; });
 }

@@ -1,0 +1,204 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cuda
+
+// #include "kernels/arguments.h"
+import "C"
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"unsafe"
+
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/examples/internal/nn"
+	"github.com/x/afl/internal/plan"
+)
+
+var _ nn.StepRunner = (*backend)(nil)
+
+// RunStep implements nn.StepRunner.
+func (b *backend) RunStep(step func() error) error {
+	err := b.runner.Step(step)
+	failed := b.failed
+	b.failed = nil
+	return errors.Join(err, failed)
+}
+
+// InStep implements nn.StepRunner.
+func (b *backend) InStep() bool { return b.runner.InStep() }
+
+// describeSteps says how the work of steps was enqueued.
+func (b *backend) describeSteps() string { return b.runner.DescribeSteps() }
+
+// ResumeUpdates implements nn.StepRunner.
+func (b *backend) ResumeUpdates() error {
+	o := b.begin("nn/cuda: ResumeUpdates")
+	if at := o.stopFlag(); o.err == nil {
+		if err := b.runner.Zero(at, 4); err != nil {
+			o.fail("%w", err)
+		}
+	}
+	return o.end()
+}
+
+// store returns the device address of values that change from step to step, valid until the
+// end of the operation: at most C.AFL_STORE_WORDS words of 4 bytes.
+func (o *op) store(values []byte) uintptr {
+	if o.err != nil {
+		return 0
+	}
+	if o.InStep() {
+		at, err := o.runner.Input(values)
+		if err != nil {
+			o.fail("%w", err)
+		}
+		return at
+	}
+	at := o.scratch(int64(len(values)))
+	if o.err != nil {
+		return 0
+	}
+	p := C.AflStore{words: C.uint32_t(len(values) / 4)}
+	pointAt(&p.to, at)
+	copy(bytesOf(p.word[:]), values)
+	o.launch("afl_nn_store", 1, unsafe.Pointer(&p))
+	return at
+}
+
+// stopFlag returns the device address of the flag by which updates stop.
+func (o *op) stopFlag() uintptr {
+	if o.stop != 0 || o.err != nil {
+		return o.stop
+	}
+	at := o.keep(4)
+	if o.err == nil {
+		if err := o.runner.Zero(at, 4); err != nil {
+			o.fail("%w", err)
+			return 0
+		}
+		o.backend.stop = at
+	}
+	return at
+}
+
+// EvalLoss implements nn.StepRunner.
+func (b *backend) EvalLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss nn.EvalFunc) (nn.LateNumber, nn.Array, error) {
+	o := b.begin("nn/cuda: EvalLoss")
+	a := o.checkLogits(y, inside)
+	first := o.findNonFinite(a)
+	judge := C.AflJudge{}
+	pointAt(&judge.first, first)
+	pointAt(&judge.stop, o.stopFlag())
+	found := o.later(first, C.sizeof_AflFinitePart)
+	if o.err != nil {
+		return nil, nil, o.end()
+	}
+	judge.count = C.int64_t(a.elements())
+	var number nn.LateNumber
+	g, err := o.lossGradient(a, inside, label, func(logits, label, grad *tensor.Dense) error {
+		value, err := loss(logits, label, grad)
+		switch {
+		case err != nil:
+			return err
+		case value == nil:
+			return errors.New("the value of the loss is nil, want a scalar")
+		case value.Engine() == tensor.Engine(b.engine):
+			defer b.engine.Release(value)
+			pointAt(&judge.value, value.Uintptr())
+			number, err = b.runner.LaterNumber(value.Uintptr())
+		default: // computed on the host
+			var x float64
+			x, err = plan.Number(value)
+			number = func() (float64, error) { return x, nil }
+			pointAt(&judge.value, o.store(bytesOf([]float64{x})))
+		}
+		if err != nil {
+			return err
+		}
+		o.launch("afl_nn_judge", 1, unsafe.Pointer(&judge))
+		return o.err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	count := int64(a.elements())
+	return func() (float64, error) {
+		part, err := found()
+		if err != nil {
+			return 0, err
+		}
+		if int64(binary.NativeEndian.Uint64(part)) < count {
+			return 0, &nn.NonFiniteError{Value: float64(math.Float32frombits(binary.NativeEndian.Uint32(part[8:])))}
+		}
+		return number()
+	}, g, nil
+}
+
+// later returns a function that waits for bytes of device memory.
+func (o *op) later(from uintptr, bytes int64) func() ([]byte, error) {
+	if o.err != nil {
+		return nil
+	}
+	read, err := o.runner.Later(from, bytes)
+	if err != nil {
+		o.fail("%w", err)
+	}
+	return read
+}
+
+// ClipLater implements nn.StepRunner.
+func (b *backend) ClipLater(gradients []nn.Array, maxNorm float64) ([]nn.Array, func() (float64, int, error), error) {
+	o := b.begin("ClipLater")
+	s := o.squares(gradients)
+	p := C.AflClip{most: C.double(maxNorm), parts: C.int64_t(s.parts)}
+	factor, clipped := o.scratch(4), o.scratch(C.sizeof_AflClipped)
+	pointAt(&p.partials, s.partials)
+	pointAt(&p.factor, factor)
+	pointAt(&p.clipped, clipped)
+	pointAt(&p.stop, o.stopFlag())
+	o.launch("afl_nn_clip_factor", 1, unsafe.Pointer(&p))
+	found := o.later(clipped, C.sizeof_AflClipped)
+	scaled, done := make([]nn.Array, len(gradients)), map[*array]*array{}
+	for i, a := range s.arrays {
+		if done[a] == nil {
+			y := o.similar(a)
+			if o.err != nil {
+				return nil, nil, o.end()
+			}
+			p := C.AflElementwise{count: C.int64_t(a.elements())}
+			point(&p.a, a)
+			pointAt(&p.b, factor)
+			point(&p.y, y)
+			o.each("afl_nn_scale_by", a.elements(), unsafe.Pointer(&p))
+			done[a] = y
+		}
+		scaled[i] = done[a]
+	}
+	for a := range done {
+		b.Release(a)
+	}
+	if err := o.end(); err != nil {
+		return nil, nil, err
+	}
+	return scaled, func() (float64, int, error) {
+		data, err := found()
+		if err != nil {
+			return 0, -1, err
+		}
+		norm := math.Float64frombits(binary.NativeEndian.Uint64(data))
+		if !math.IsNaN(norm) && !math.IsInf(norm, 0) {
+			return norm, -1, nil
+		}
+		bad := int64(binary.NativeEndian.Uint64(data[8:]))
+		for i, n := range s.blocks {
+			if bad < int64(n) {
+				return norm, i, nil
+			}
+			bad -= int64(n)
+		}
+		return norm, 0, nil // no part is, but their sum
+	}, nil
+}
