@@ -298,9 +298,30 @@ func (p *regionPass) weightsFit(t *regionTile) bool {
 func gather[T real](dst []T, src any, t *regionTile) {
 	switch s := src.(type) {
 	case []float32:
-		t.eachRun(func(start, at, n int) { convert(dst[at:at+n], s[start:start+n]) })
+		gatherFrom(dst, s, t)
 	case []float64:
-		t.eachRun(func(start, at, n int) { convert(dst[at:at+n], s[start:start+n]) })
+		gatherFrom(dst, s, t)
+	}
+}
+
+func gatherFrom[T, S real](dst []T, src []S, t *regionTile) {
+	at := 0
+	for i := t.run; i < len(t.Runs) && t.Voxel[i] < t.hi; i++ {
+		lo, hi := max(t.Voxel[i], t.lo), min(t.Voxel[i+1], t.hi)
+		start := t.Runs[i].Start + lo - t.Voxel[i]
+		convert(dst[at:at+hi-lo], src[start:start+hi-lo])
+		at += hi - lo
+	}
+}
+
+// scatterTo is the opposite.
+func scatterTo[T, S real](dst []S, src []T, t *regionTile) {
+	at := 0
+	for i := t.run; i < len(t.Runs) && t.Voxel[i] < t.hi; i++ {
+		lo, hi := max(t.Voxel[i], t.lo), min(t.Voxel[i+1], t.hi)
+		start := t.Runs[i].Start + lo - t.Voxel[i]
+		convert(dst[start:start+hi-lo], src[at:at+hi-lo])
+		at += hi - lo
 	}
 }
 
@@ -457,9 +478,9 @@ func storeRegionGradient[T real](p *regionPass, kernels *rowKernels[T], coef []T
 	}
 	switch dst := p.grad.(type) {
 	case []float32:
-		t.eachRun(func(start, at, n int) { convert(dst[start:start+n], grad[at:at+n]) })
+		scatterTo(dst, grad, t)
 	case []float64:
-		t.eachRun(func(start, at, n int) { convert(dst[start:start+n], grad[at:at+n]) })
+		scatterTo(dst, grad, t)
 	}
 	return true, nil
 }
