@@ -130,6 +130,10 @@ func Open(name string, o Options) (nn.Backend, error) {
 // has no choice; see [cuda.DescribeConvolutions].
 func Convolutions(b nn.Backend) []string { return cuda.DescribeConvolutions(b) }
 
+// Steps returns a line for a report of how a backend on a device launched training steps, ""
+// if it ran none; see [cuda.DescribeSteps].
+func Steps(b nn.Backend) string { return cuda.DescribeSteps(b) }
+
 // DeviceMemory returns the number of bytes of memory of the device in whose memory the arrays
 // of a backend are, or 0 if that is the memory of the machine.
 func DeviceMemory(b nn.Backend) int64 {

@@ -239,6 +239,9 @@ func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, toget
 	if o.conv.value != "own" {
 		progress.Println(strings.Join(backends.Convolutions(job.Backend), "\n"))
 	}
+	if steps := backends.Steps(job.Backend); steps != "" {
+		progress.Println(steps)
+	}
 	if o.profile {
 		progress.Println("\n" + onednn.Table(onednn.Profile(job.Backend), 1))
 	}

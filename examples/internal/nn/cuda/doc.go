@@ -14,6 +14,10 @@
 // SumOfSquares and RunLoss synchronize with the host. Memory that is released is used again
 // by work that is enqueued later, and so executed later.
 //
+// In a step (nn.RunStep) operations are enqueued together at the step's end, and as a graph if
+// an earlier step consisted of the same ones; FromHost does not synchronize then, and EvalLoss
+// and ClipLater take the place of what does. ToHost enqueues the operations so far.
+//
 // # Convolutions
 //
 // Convolutions are computed by this package's kernels, or by cuDNN, see [SetConvolutions].
