@@ -1,9 +1,10 @@
 package afl
 
 import (
-	"bytes"
 	"fmt"
 	"math"
+	"math/bits"
+	"sync"
 
 	"gorgonia.org/tensor"
 
@@ -51,8 +52,7 @@ func (m BlobMask) String() string { return name(blobMaskNames[:], int(m), "BlobM
 // the ignore index are those of Blob, with which l has none.
 //
 // Sums over the background are made once for all lesions, whose own voxels are computed
-// apart: the time grows with the voxels of the lesions, not with their number times the size
-// of the image.
+// apart: the time does not depend on the number of lesions times the size of the image.
 type Blob struct {
 	Options
 	constructed
@@ -103,7 +103,12 @@ func (l Blob) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 	if err != nil {
 		return nil, err
 	}
-	b := blobSum{hostCall: c, loss: l}
+	b := blobMemory.Get().(*blobSum)
+	defer func() {
+		b.release()
+		blobMemory.Put(b)
+	}()
+	b.hostCall, b.loss = c, l
 	if err := b.findLesions(neighborhood); err != nil {
 		return nil, err
 	}
@@ -135,26 +140,35 @@ func (l Blob) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 	return plan.FromNumber(value), nil
 }
 
-// blobSum is an evaluation.
+// blobSum is an evaluation. It keeps the memory of the images for the next one.
 type blobSum struct {
 	*hostCall
 	loss    Blob
 	images  []blobImage
+	finder  components.Finder
 	scratch *tensor.Dense // the gradient of an image by a term after the first
+}
+
+var blobMemory = sync.Pool{New: func() any { return new(blobSum) }}
+
+// release lets go of all tensors.
+func (b *blobSum) release() {
+	for i := range b.images {
+		m := &b.images[i]
+		m.batch, m.regions.Batch, m.regions.Pointwise, m.regions.Overlap = plan.Batch{}, nil, nil, nil
+	}
+	b.hostCall, b.loss, b.scratch = nil, Blob{}, nil
 }
 
 // blobImage is a channel of a sample: a problem of its own.
 type blobImage struct {
-	batch plan.Batch       // the image with its lesions ignored
-	row   int              // of the logits, in N×C
-	runs  []components.Run // by lesion
-	first []int            // where the runs of each lesion begin, and their end
-	voxel []int            // where the voxels of each run begin among all lesions', and their end
-	// lesions are the voxels of the lesions alone, one lesion after the other. The rows hold,
-	// for each of them, the probability, its complement, the voxel weight, and the pointwise
-	// element of a term with its derivative with respect to the logit.
-	lesions                           plan.Batch
-	p, q, weight, element, derivative []float64
+	batch   plan.Batch // the image with its lesions ignored
+	row     int        // of the logits, in N×C
+	regions cpu.Regions
+	first   []int // where the runs of each lesion begin, and their end
+	next    []int // scratch memory of sortRuns
+	slopes  []cpu.RegionSlope
+	labels  []uint8 // memory of the target
 	// alpha is the share of the whole image in the loss, and beta that of each lesion.
 	alpha, beta float64
 	background  int // voxels that count
@@ -163,67 +177,79 @@ type blobImage struct {
 // findLesions fills in the images.
 func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	n, c, voxels := b.batch.N, b.batch.C, b.batch.V
-	first := min(1, c-1)
-	channels := c - first
-	if c >= blobIgnored {
-		return refuse("channels of logits", c, "at most %d", blobIgnored-1)
+	if c >= kernel.NoClass {
+		return refuse("channels of logits", c, "at most %d", kernel.NoClass-1)
 	}
-	classes := make([]uint8, n*voxels)
-	if err := b.kernels.ClassBytes(classes, &b.batch); err != nil {
+	channels := []int{0} // of a single one the class is 1
+	if c > 1 {
+		channels = channels[:0]
+		for k := 1; k < c; k++ {
+			channels = append(channels, k)
+		}
+	}
+	lesions, err := b.kernels.TargetMasks(&b.batch, channels)
+	if err != nil {
 		return public(err)
 	}
-	label := classes // of one channel they are the mask
-	if c > 1 {
-		label = make([]uint8, n*channels*voxels)
-		parallel.Each(n*channels, func(i int) {
-			class, row := uint8(first+i%channels), label[i*voxels:][:voxels]
-			for at, y := range classes[i/channels*voxels:][:voxels] {
-				if y == class {
-					row[at] = 1
-				} else if y == blobIgnored {
-					row[at] = blobIgnored
-				}
-			}
-		})
+	var ignored *cpu.Masks
+	if b.batch.Target.HasIgnore {
+		if ignored, err = b.kernels.IgnoredMasks(&b.batch); err != nil {
+			return public(err)
+		}
 	}
-	b.images = make([]blobImage, n*channels)
-	with := make([]int, channels) // samples with a lesion
+	// In the target of an image 1 is ignored: the lesion, and voxels that are ignored
+	// anyway.
+	labels, asIs := b.batch.Target.Tensor.Data().([]uint8)
+	asIs = asIs && c == 1 && ignored == nil
+	if images := n * len(channels); cap(b.images) < images {
+		b.images = append(b.images[:cap(b.images)], make([]blobImage, images-cap(b.images))...)
+	} else {
+		b.images = b.images[:images]
+	}
+	with := make([]int, len(channels)) // samples with a lesion
 	for i := range b.images {
-		image, row := &b.images[i], label[i*voxels:][:voxels]
-		image.row = i/channels*c + first + i%channels
-		runs, count := components.Find(row, b.batch.Space, neighborhood)
+		image, mask := &b.images[i], lesions.At(i)
+		sample := i / len(channels)
+		image.row = sample*c + channels[i%len(channels)]
+		runs, count := b.finder.FindBits(mask, b.batch.Space, neighborhood)
 		image.sortRuns(runs, count)
 		if count > 0 {
-			with[i%channels]++
+			with[i%len(channels)]++
 		}
-		for _, r := range runs {
-			for at := r.Start; at < r.End; at++ {
-				row[at] = blobIgnored
+		if ignored != nil {
+			for k, w := range ignored.At(sample) {
+				mask[k] |= w
 			}
 		}
-		image.background = bytes.Count(row, []byte{0})
+		image.background = voxels
+		for _, w := range mask {
+			image.background -= bits.OnesCount64(w)
+		}
+		var row []uint8
+		if asIs {
+			row = labels[i*voxels:][:voxels]
+		} else {
+			image.labels = cpu.Grow(image.labels, voxels)
+			row = image.labels
+			b.kernels.Unpack(row, mask)
+		}
 		image.batch = plan.Batch{N: 1, C: 1, V: voxels, Space: b.batch.Space,
 			Logits: rowOf(b.batch.Logits, image.row, voxels),
-			Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, voxels), tensor.WithBacking(row)), Argument: "target", Ignore: blobIgnored, HasIgnore: true}}
+			Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, voxels), tensor.WithBacking(row)), Argument: "target", Ignore: 1, HasIgnore: true}}
 		if w := b.batch.VoxelWeight; w != nil {
-			image.batch.VoxelWeight = rowOf(w, i/channels, voxels)
+			image.batch.VoxelWeight = rowOf(w, sample, voxels)
 		}
-		if count > 0 {
-			image.gather()
-		}
+		image.regions.Batch = &image.batch
 	}
 	for i := range b.images {
 		image := &b.images[i]
 		image.alpha = b.loss.Alpha / float64(len(b.images))
 		if lesions := len(image.first) - 1; lesions > 0 {
-			image.beta = b.loss.Beta / float64(channels*with[i%channels]*lesions)
+			image.beta = b.loss.Beta / float64(len(channels)*with[i%len(channels)]*lesions)
 		}
 	}
 	return nil
 }
-
-// blobIgnored marks voxels that take no part, of which those of lesions are computed apart.
-const blobIgnored = kernel.NoClass
 
 // rowOf returns a row of so many elements of a tensor as a tensor of its own, in the same
 // memory.
@@ -240,23 +266,30 @@ func rowOf(t *tensor.Dense, row, n int) *tensor.Dense {
 
 // sortRuns stores the runs by lesion, each in raster order.
 func (m *blobImage) sortRuns(runs []components.Run, count int) {
-	m.first = make([]int, count+1)
+	m.first = cpu.Grow(m.first, count+1)
+	clear(m.first)
 	for _, r := range runs {
 		m.first[r.Label]++
 	}
 	for i := range count {
 		m.first[i+1] += m.first[i]
 	}
-	next := append([]int(nil), m.first...)
-	m.runs = make([]components.Run, len(runs))
+	m.next = append(m.next[:0], m.first...)
+	next, sorted, voxel := m.next, cpu.Grow(m.regions.Runs, len(runs)), cpu.Grow(m.regions.Voxel, len(runs)+1)
+	voxel[0] = 0
 	for _, r := range runs {
-		m.runs[next[r.Label-1]] = r
+		sorted[next[r.Label-1]] = r
 		next[r.Label-1]++
 	}
-	m.voxel = make([]int, len(runs)+1)
-	for i, r := range m.runs {
-		m.voxel[i+1] = m.voxel[i] + r.End - r.Start
+	for i, r := range sorted {
+		voxel[i+1] = voxel[i] + r.End - r.Start
 	}
+	m.regions.Runs, m.regions.Voxel = sorted, voxel
+}
+
+// lesionVoxels is the number of voxels of a lesion.
+func (m *blobImage) lesionVoxels(i int) int {
+	return m.regions.Voxel[m.first[i+1]] - m.regions.Voxel[m.first[i]]
 }
 
 // blobTerm is a term of l: a pointwise and an overlap loss, of which one may be nil.
@@ -320,48 +353,43 @@ func (b *blobSum) terms(argument string, l Loss, weight float64) ([]blobTerm, er
 	return []blobTerm{t}, nil
 }
 
-// blobPart is a set of voxels: their sums, and how many there are.
+// blobPart is a set of voxels: their sums, and how many there are. The sum of the weights is
+// over the voxels of lesions alone.
 type blobPart struct {
-	pointwise, i, p, g float64
-	weight             float64 // the sum of the voxel weights
-	voxels             float64
+	cpu.RegionSums
+	voxels float64
 }
 
 func (a *blobPart) add(o blobPart) {
-	a.pointwise += o.pointwise
-	a.i += o.i
-	a.p += o.p
-	a.g += o.g
-	a.weight += o.weight
+	a.RegionSums.Add(o.RegionSums)
 	a.voxels += o.voxels
 }
 
 // blobSlope is the derivative of the loss with respect to the sums of a part.
-type blobSlope struct{ pointwise, t, p float64 }
+type blobSlope cpu.RegionSlope
 
 func (a *blobSlope) add(o blobSlope, factor float64) {
-	a.pointwise += float64(factor * o.pointwise)
-	a.t += float64(factor * o.t)
-	a.p += float64(factor * o.p)
+	a.Pointwise += float64(factor * o.Pointwise)
+	a.T += float64(factor * o.T)
+	a.P += float64(factor * o.P)
 }
 
-func (a *blobSlope) scale(s float64) { *a = blobSlope{a.pointwise * s, a.t * s, a.p * s} }
+func (a *blobSlope) scale(s float64) { *a = blobSlope{a.Pointwise * s, a.T * s, a.P * s} }
 
 // value returns the loss of a term on voxels with the given sums, a pointwise mean being
 // over so many, and its derivative.
-func (t *blobTerm) value(s blobPart, voxels float64) (value float64, slope blobSlope) {
+func (t *blobTerm) value(s *blobPart, voxels float64) (value float64, slope blobSlope) {
 	if t.pointwise != nil {
-		slope.pointwise = t.scale
+		slope.Pointwise = t.scale
 		if t.mean {
-			slope.pointwise /= max(voxels, 1)
+			slope.Pointwise /= max(voxels, 1)
 		}
-		value = float64(slope.pointwise * s.pointwise)
+		value = float64(slope.Pointwise * s.Pointwise)
 	}
 	if o := t.overlap; o != nil {
-		g := o.Groups(&plan.Sums{I: []float64{s.i}, P: []float64{s.p}, G: []float64{s.g}}, 1, 1)
-		coefT, coefP := o.Coefficients(g, nil, 1, 1)
-		value += o.Total(g)
-		slope.t, slope.p = coefT[0], coefP[0]
+		v, dI, dP := o.Group(0, s.I, s.P, s.Weight)
+		value += float64(o.Scale * v)
+		slope.T, slope.P = o.Scale*dI, o.Scale*dP
 	}
 	return value, slope
 }
@@ -381,235 +409,106 @@ func (b *blobSum) evaluate(m *blobImage, t *blobTerm, firstTerm bool) (float64, 
 	if err != nil {
 		return 0, public(err)
 	}
-	background := blobPart{pointwise: sums.Pointwise, voxels: float64(m.background)}
+	background := blobPart{cpu.RegionSums{Pointwise: sums.Pointwise}, float64(m.background)}
 	if t.overlap != nil {
-		background.p = sums.P[0]
+		background.P = sums.P[0]
 	}
-	lesions, err := b.lesionSums(m, t)
+	m.regions.Pointwise, m.regions.Overlap = t.pointwise, t.overlap
+	lesions, err := b.kernels.RegionSums(&m.regions, len(m.first)-1)
 	if err != nil {
-		return 0, err
+		return 0, public(err)
 	}
 	all := background
-	for _, s := range lesions {
-		all.add(s)
+	for i, s := range lesions {
+		all.add(blobPart{s, float64(m.lesionVoxels(i))})
 	}
 	var whole blobSlope
 	value := 0.0
 	if m.alpha > 0 {
-		v, slope := t.value(all, all.voxels)
+		v, slope := t.value(&all, all.voxels)
 		value += float64(m.alpha * v)
 		whole.add(slope, m.alpha)
 	}
-	slopes, rest := make([]blobSlope, len(lesions)), whole // of each lesion, of the background
-	for i, s := range lesions {
-		slopes[i] = whole
-		if m.beta == 0 {
-			continue
-		}
-		one := background
-		one.add(s)
-		voxels := one.voxels
-		if b.loss.Mask != BlobExclude {
-			voxels = all.voxels
-		}
-		if b.loss.Mask == BlobLogits {
-			one.addMasked(t, all.weight-s.weight)
-		}
-		v, slope := t.value(one, voxels)
-		value += float64(m.beta * v)
-		slopes[i].add(slope, m.beta)
-		rest.add(slope, m.beta)
-	}
+	m.slopes = cpu.Grow(m.slopes, len(lesions))
+	slopes := m.slopes
+	v, rest := b.lesionValues(m, t, background, all, lesions, whole, slopes)
+	value += v
 	if grad == nil {
 		return value, nil
-	}
-	rest.scale(b.cfg.GradScale)
-	for i := range slopes {
-		slopes[i].scale(b.cfg.GradScale)
 	}
 	q := *p
 	o := &plan.Output{Grad: out, Reduced: true}
 	if t.pointwise != nil {
 		scaled := *t.pointwise
-		scaled.Scale = rest.pointwise
+		scaled.Scale = rest.Pointwise
 		q.Pointwise = &scaled
 	}
 	if t.overlap != nil {
-		o.CoefT, o.CoefP = []float64{rest.t}, []float64{rest.p}
+		o.CoefT, o.CoefP = []float64{rest.T}, []float64{rest.P}
 	}
 	if _, err := b.kernels.Gradient(&m.batch, &q, o); err != nil {
 		return 0, public(err)
 	}
-	m.lesionGradients(t, slopes, out.Data())
+	if err := b.kernels.RegionGradient(&m.regions, slopes, out); err != nil {
+		return 0, public(err)
+	}
 	if out != grad {
 		err = public(b.kernels.Combine(grad, 1, out, 1))
 	}
 	return value, err
 }
 
+// lesionValues returns the sum of the values of the lesions by a term, of the sums given, and
+// stores the slopes at their voxels. whole is the slope that the whole image has at every voxel;
+// rest is that of the background.
+func (b *blobSum) lesionValues(m *blobImage, t *blobTerm, background, all blobPart, lesions []cpu.RegionSums, whole blobSlope, slopes []cpu.RegionSlope) (value float64, rest blobSlope) {
+	const part = 1 << 8
+	type partial struct {
+		value float64
+		rest  blobSlope
+	}
+	parts := make([]partial, (len(lesions)+part-1)/part)
+	parallel.Each(len(parts), func(k int) {
+		for i := k * part; i < min((k+1)*part, len(lesions)); i++ {
+			own := whole
+			if m.beta > 0 {
+				one := background
+				one.add(blobPart{lesions[i], float64(m.lesionVoxels(i))})
+				voxels := one.voxels
+				if b.loss.Mask != BlobExclude {
+					voxels = all.voxels
+				}
+				if b.loss.Mask == BlobLogits {
+					one.addMasked(t, all.Weight-lesions[i].Weight)
+				}
+				v, slope := t.value(&one, voxels)
+				parts[k].value += float64(m.beta * v)
+				own.add(slope, m.beta)
+				parts[k].rest.add(slope, m.beta)
+			}
+			own.scale(b.cfg.GradScale)
+			slopes[i] = cpu.RegionSlope(own)
+		}
+	})
+	rest = whole
+	for i := range parts {
+		value += parts[i].value
+		rest.add(parts[i].rest, 1)
+	}
+	rest.scale(b.cfg.GradScale)
+	return value, rest
+}
+
 // addMasked adds voxels of a weight whose logit is 0, outside the lesion.
 func (a *blobPart) addMasked(t *blobTerm, weight float64) {
 	if w := t.pointwise; w != nil {
-		a.pointwise += float64(weight * w.Neg[0] * math.Ln2 * cpu.Power(0.5, w.Gamma[0]))
+		a.Pointwise += float64(weight * w.Neg[0] * math.Ln2 * cpu.Power(0.5, w.Gamma[0]))
 	}
 	if t.overlap != nil {
 		p := 0.5
 		if t.overlap.Squared {
 			p = 0.25
 		}
-		a.p += float64(weight * p)
+		a.P += float64(weight * p)
 	}
-}
-
-// blobUnit is the work of one goroutine at a time: voxels [lo,hi) of all lesions' voxels,
-// which belong to one lesion.
-type blobUnit struct{ lesion, lo, hi int }
-
-func (m *blobImage) units() []blobUnit {
-	const voxels = 1 << 12
-	var units []blobUnit
-	for lesion := range len(m.first) - 1 {
-		end := m.voxel[m.first[lesion+1]]
-		for lo := m.voxel[m.first[lesion]]; lo < end; lo += voxels {
-			units = append(units, blobUnit{lesion, lo, min(lo+voxels, end)})
-		}
-	}
-	return units
-}
-
-// eachRun calls f, concurrently, for every run of the lesions and the place of its first
-// voxel among all lesions' voxels.
-func (m *blobImage) eachRun(f func(r components.Run, first int)) {
-	const part = 1 << 8
-	parallel.Each((len(m.runs)+part-1)/part, func(i int) {
-		for k := i * part; k < min((i+1)*part, len(m.runs)); k++ {
-			f(m.runs[k], m.voxel[k])
-		}
-	})
-}
-
-// gather makes a batch of the lesions' voxels, lesion by lesion.
-func (m *blobImage) gather() {
-	n := m.voxel[len(m.runs)]
-	shape := tensor.WithShape(1, 1, n)
-	copied := func(t *tensor.Dense) *tensor.Dense {
-		to := tensor.New(shape, tensor.Of(t.Dtype()))
-		switch from := t.Data().(type) {
-		case []float32:
-			dst := to.Data().([]float32)
-			m.eachRun(func(r components.Run, first int) { copy(dst[first:], from[r.Start:r.End]) })
-		case []float64:
-			dst := to.Data().([]float64)
-			m.eachRun(func(r components.Run, first int) { copy(dst[first:], from[r.Start:r.End]) })
-		}
-		return to
-	}
-	m.lesions = plan.Batch{N: 1, C: 1, V: n, Space: [3]int{1, 1, n}, Logits: copied(m.batch.Logits),
-		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, n), tensor.Of(tensor.Uint8)), Argument: "target"}}
-	if w := m.batch.VoxelWeight; w != nil {
-		m.lesions.VoxelWeight = copied(w)
-	}
-	for _, row := range []*[]float64{&m.p, &m.q, &m.weight, &m.element, &m.derivative} {
-		*row = make([]float64, n)
-	}
-}
-
-// lesionSums returns the sums of each lesion, in which the target is 1, and keeps for
-// lesionGradients what they are sums of.
-func (b *blobSum) lesionSums(m *blobImage, t *blobTerm) ([]blobPart, error) {
-	lesions := make([]blobPart, len(m.first)-1)
-	if len(lesions) == 0 {
-		return nil, nil
-	}
-	_, err := b.kernels.Visit(&cpu.Visit{Batch: &m.lesions, Activation: plan.Sigmoid, Logs: t.pointwise != nil, Scratch: 1,
-		Do: func(tile *cpu.Tile, _ []float64) error {
-			copy(m.p[tile.Lo:], tile.P[0])
-			copy(m.q[tile.Lo:], tile.Q[0])
-			copy(m.weight[tile.Lo:], tile.Weight)
-			if a := t.pointwise; a != nil {
-				pointwiseInside(a, tile, m.element[tile.Lo:tile.Hi], m.derivative[tile.Lo:tile.Hi])
-			}
-			return nil
-		}})
-	if err != nil {
-		return nil, public(err)
-	}
-	units := m.units()
-	parts := make([]blobPart, len(units))
-	parallel.Each(len(units), func(i int) {
-		s := &parts[i]
-		for k := units[i].lo; k < units[i].hi; k++ {
-			w, p := m.weight[k], m.p[k]
-			s.weight += w
-			s.voxels++
-			if w == 0 {
-				continue
-			}
-			s.pointwise += float64(w * m.element[k])
-			s.i += float64(w * p)
-			s.g += w
-			if t.overlap != nil && t.overlap.Squared {
-				p *= p
-			}
-			s.p += float64(w * p)
-		}
-	})
-	for i, u := range units {
-		lesions[u.lesion].add(parts[i])
-	}
-	return lesions, nil
-}
-
-// pointwiseInside stores the pointwise elements of a tile in which the target is 1, and their
-// derivatives with respect to the logits.
-func pointwiseInside(a *plan.Pointwise, tile *cpu.Tile, element, derivative []float64) {
-	gamma, factor := a.Gamma[0], a.Pos[0]*a.CE[0]
-	p, q, logP, power := tile.P[0], tile.Q[0], tile.Log[0], tile.Scratch[0]
-	for i, l := range tile.LogQ[0] {
-		power[i] = float64(gamma * l)
-	}
-	if gamma != 0 {
-		tile.Exp(power)
-	} else {
-		for i := range power {
-			power[i] = 1
-		}
-	}
-	for i := range element {
-		f := factor * power[i]
-		element[i] = -float64(f * logP[i])
-		derivative[i] = f * (float64(float64(gamma*p[i])*logP[i]) - q[i])
-	}
-}
-
-// lesionGradients stores the gradient at the voxels of the lesions, after lesionSums.
-func (m *blobImage) lesionGradients(t *blobTerm, slopes []blobSlope, grad any) {
-	if len(slopes) == 0 {
-		return
-	}
-	units := m.units()
-	parallel.Each(len(units), func(i int) {
-		u := units[i]
-		slope := slopes[u.lesion]
-		for k := u.lo; k < u.hi; k++ {
-			g := 0.0
-			if t.pointwise != nil {
-				g = float64(slope.pointwise * m.derivative[k])
-			}
-			if o := t.overlap; o != nil {
-				d := slope.t + slope.p
-				if o.Squared {
-					d = slope.t + float64(2*slope.p*m.p[k])
-				}
-				g += float64(d * m.p[k] * m.q[k])
-			}
-			m.element[k] = 0 // of a voxel without weight, whatever its logit
-			if w := m.weight[k]; w != 0 {
-				m.element[k] = w * g
-			}
-		}
-	})
-	m.eachRun(func(r components.Run, first int) {
-		cpu.StoreFloats(grad, r.Start, m.element[first:first+r.End-r.Start])
-	})
 }

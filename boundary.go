@@ -148,81 +148,26 @@ func (l Boundary) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (
 	if err := c.checkDistanceMap(len(channels)); err != nil {
 		return nil, err
 	}
-	k, voxels := len(channels), c.batch.V
+	pass := cpu.Fields{Batch: &c.batch, Activation: activation, Channels: channels, Grad: grad}
 	scale := 1.0
 	if l.Reduction == ReduceMean {
-		scale = 1 / float64(c.batch.N*k*voxels)
+		scale = 1 / float64(c.batch.N*len(channels)*c.batch.V)
 	}
-	if l.Reduction != ReduceNone && c.byLogistic(activation) {
-		return l.evalFields(c, activation, channels, scale)
-	}
-	phi := c.cfg.DistanceMap
-	if phi == nil {
-		if phi, err = l.distanceMap(c, channels); err != nil {
-			return nil, err
-		}
-	}
-	var value *tensor.Dense // un-reduced
-	var elements, upstream any
+	pass.Scale = slices.Repeat([]float64{scale * c.cfg.GradScale}, c.batch.N*len(channels))
+	var elements *tensor.Dense
 	if l.Reduction == ReduceNone {
-		shape := append([]int{c.batch.N, k}, c.spatial...)
+		shape := append([]int{c.batch.N, len(channels)}, c.spatial...)
 		if err := c.checkUpstream(c.cfg.Upstream, logits.Dtype(), shape); err != nil {
 			return nil, err
 		}
-		if value, err = c.kernels.NewTensor(logits, shape...); err != nil {
+		if elements, err = c.kernels.NewTensor(logits, shape...); err != nil {
 			return nil, public(err)
 		}
-		elements = value.Data()
+		pass.Elements = elements.Data()
 		if c.cfg.Upstream != nil {
-			upstream = c.cfg.Upstream.Data()
+			pass.Upstream = c.cfg.Upstream.Data()
 		}
 	}
-	distances := phi.Data()
-	v := cpu.Visit{Activation: activation, Sums: 1, Grad: grad}
-	v.Do = func(t *cpu.Tile, sums []float64) error {
-		var phi, u, e [cpu.TileVoxels]float64
-		for j, ch := range channels {
-			at, n := (t.Sample*k+j)*voxels+t.Lo, t.Hi-t.Lo
-			cpu.ReadFloats(distances, at, phi[:n])
-			sum := 0.0
-			for i, w := range t.Weight {
-				e[i] = float64(w * t.P[ch][i] * phi[i])
-				sum += e[i]
-			}
-			sums[0] += sum
-			if elements != nil {
-				cpu.StoreFloats(elements, at, e[:n])
-			}
-			if grad == nil {
-				continue
-			}
-			if upstream != nil {
-				cpu.ReadFloats(upstream, at, u[:n])
-			}
-			for i, w := range t.Weight {
-				d := scale * w * phi[i] * t.Factor[ch][i]
-				if upstream != nil {
-					d *= u[i]
-				}
-				t.Pull[ch][i] = d
-			}
-		}
-		return nil
-	}
-	sums, err := c.pass(v)
-	if err != nil {
-		return nil, err
-	}
-	if value != nil {
-		return value, nil
-	}
-	return plan.FromNumber(scale * total(sums, 1)[0]), nil
-}
-
-// evalFields evaluates the reduced loss by fields.
-func (l Boundary) evalFields(c *hostCall, activation plan.Activation, channels []int, scale float64) (*tensor.Dense, error) {
-	pass := cpu.Fields{Batch: &c.batch, Activation: activation, Channels: channels, Grad: c.grad,
-		Scale: slices.Repeat([]float64{scale * c.cfg.GradScale}, c.batch.N*len(channels))}
 	if c.cfg.DistanceMap != nil {
 		pass.A = c.cfg.DistanceMap.Data()
 	} else {
@@ -238,6 +183,9 @@ func (l Boundary) evalFields(c *hostCall, activation plan.Activation, channels [
 	sums, err := c.kernels.Fields(&pass)
 	if err != nil {
 		return nil, public(err)
+	}
+	if elements != nil {
+		return elements, nil
 	}
 	return plan.FromNumber(scale * total(sums, 1)[0]), nil
 }

@@ -93,85 +93,97 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 	if pair || activation == plan.Softmax && classes == 2 {
 		return l.evalBinary(c, first, weight)
 	}
-	const valid, entropy, overlap = 0, 1, 2 // sums: voxels, the second part, and three of each class
-	v := cpu.Visit{Activation: activation, Logs: true, Targets: true, Scratch: 1, Sums: 2 + classes*errorSums}
-	// entropies returns (−ln p)^GammaCE of the class of each voxel, and 0 for an ignored one.
-	entropies := func(t *cpu.Tile) []float64 {
-		power := t.Scratch[0]
-		for i, y := range t.Class {
-			if power[i] = 0; y >= 0 {
-				power[i] = -t.Log[y][i]
-			}
-		}
-		t.Power(power, l.GammaCE)
-		return power
-	}
-	v.Do = func(t *cpu.Tile, sums []float64) error {
-		power, count, sum := entropies(t), 0, 0.0
-		for i, y := range t.Class {
-			if y >= 0 {
-				count++
-				sum += float64(weight[y] * t.Weight[i] * power[i])
-			}
-		}
-		sums[valid] += float64(count)
-		sums[entropy] += sum
-		for k := first; k < classes; k++ {
-			addErrors(sums[overlap+k*errorSums:], t, k)
-		}
-		return nil
-	}
-	sums, err := c.pass(v)
+	voxels, err := c.validVoxels()
 	if err != nil {
 		return nil, err
 	}
-	all := total(sums, v.Sums)
-	voxels := max(all[valid], 1)
-	value := float64(l.LambdaCE*all[entropy]) / voxels
-	samples := c.batch.N
-	if l.Batch {
-		samples, sums = 1, all
+	if activation == plan.Softmax {
+		return l.evalSoftmax(c, first, weight, voxels)
 	}
-	ratios := make([]logDice, samples*classes) // by sample and class
-	share := l.LambdaDice / float64(samples*(classes-first))
-	for s := range samples {
-		for k := first; k < classes; k++ {
-			group := sums[s*v.Sums+overlap+k*errorSums:]
-			f, r := l.dice(group[0], group[1]+group[2], share)
-			value += f
-			ratios[s*classes+k] = r
+	return l.evalSigmoid(c, first, weight, voxels)
+}
+
+// evalSoftmax evaluates the loss by the softmax of three or more channels.
+func (l ExponentialLogarithmic) evalSoftmax(c *hostCall, first int, weight []float64, voxels float64) (*tensor.Dense, error) {
+	pass := cpu.LabelPower{Batch: &c.batch, Factor: weight, Gamma: l.GammaCE}
+	sums, err := c.kernels.LabelPower(&pass)
+	if err != nil {
+		return nil, public(err)
+	}
+	value, groups := 0.0, make([]logDiceSums, len(sums))
+	for i, s := range sums {
+		value += s.Elements
+		groups[i] = logDiceSums{s.TP, s.FP + s.FN}
+	}
+	value = float64(l.LambdaCE*value) / voxels
+	overlap, slopes := l.overlap(c, first, groups)
+	if c.grad != nil {
+		pass.Scale, pass.Slope, pass.Grad = l.LambdaCE/voxels*c.cfg.GradScale, scaleSlopes(slopes, c.cfg.GradScale), c.grad
+		if _, err := c.kernels.LabelPower(&pass); err != nil {
+			return nil, public(err)
 		}
 	}
-	if grad == nil {
-		return plan.FromNumber(value), nil
+	return plan.FromNumber(value + overlap), nil
+}
+
+// evalSigmoid evaluates the loss by the sigmoid of each of several channels, of which every one is
+// a problem of two classes whose negative voxels have no elements.
+func (l ExponentialLogarithmic) evalSigmoid(c *hostCall, first int, weight []float64, voxels float64) (*tensor.Dense, error) {
+	pass := cpu.Binary{Batch: &c.batch, Log: true, Channels: true}
+	for _, w := range weight {
+		pass.Factor = append(pass.Factor, [2]float64{0, w})
+		pass.Gamma = append(pass.Gamma, [2]float64{l.GammaCE, l.GammaCE})
 	}
-	v.Sums, v.Grad = 0, grad
-	v.Do = func(t *cpu.Tile, _ []float64) error {
-		at := t.Sample * classes
-		if l.Batch {
-			at = 0
-		}
-		for k := first; k < classes; k++ {
-			r, pull, factor := ratios[at+k], t.Pull[k], t.Factor[k]
-			for i, w := range t.Weight {
-				pull[i] = w * factor[i] * (r.base - float64(r.hit*t.Target[k][i]))
-			}
-		}
-		power, scale := entropies(t), l.LambdaCE/voxels*l.GammaCE
-		for i, y := range t.Class {
-			if y < 0 || power[i] == 0 {
-				continue
-			}
-			// The derivative of −ln p with respect to ln p is −1.
-			slope := power[i] / -t.Log[y][i]
-			t.Pull[y][i] -= float64(scale * weight[y] * t.Weight[i] * slope)
-		}
-		return nil
+	sums, err := c.kernels.Binary(&pass)
+	if err != nil {
+		return nil, public(err)
 	}
-	if _, err := c.pass(v); err != nil {
+	value, groups := 0.0, make([]logDiceSums, len(sums))
+	for i, s := range sums {
+		value += s.Elements
+		groups[i] = logDiceSums{s.TP, s.FP + s.FN}
+	}
+	value = float64(l.LambdaCE*value) / voxels
+	overlap, slopes := l.overlap(c, first, groups)
+	pass.Slope = slopes
+	if err := c.binaryGradient(&pass, l.LambdaCE/voxels); err != nil {
 		return nil, err
 	}
-	return plan.FromNumber(value), nil
+	return plan.FromNumber(value + overlap), nil
+}
+
+// logDiceSums are the sums of p·t and of the errors of a channel of a sample.
+type logDiceSums struct{ hit, wrong float64 }
+
+// overlap returns the Dice part of the loss from the sums of every sample and channel, and its
+// derivatives by a probability at a voxel of other classes and of the channel's own.
+func (l ExponentialLogarithmic) overlap(c *hostCall, first int, sums []logDiceSums) (value float64, slopes [][2]float64) {
+	samples, classes := c.batch.N, c.batch.C
+	slopes = make([][2]float64, samples*classes)
+	groups := samples
+	if l.Batch {
+		groups = 1
+	}
+	share := l.LambdaDice / float64(groups*(classes-first))
+	for s := range groups {
+		for k := first; k < classes; k++ {
+			all := sums[s*classes+k]
+			if l.Batch {
+				for n := 1; n < samples; n++ {
+					all.hit += sums[n*classes+k].hit
+					all.wrong += sums[n*classes+k].wrong
+				}
+			}
+			f, d := l.dice(all.hit, all.wrong, share)
+			value += f
+			for n := range samples {
+				if l.Batch || n == s {
+					slopes[n*classes+k] = [2]float64{d.base, d.base - d.hit}
+				}
+			}
+		}
+	}
+	return value, slopes
 }
 
 // logDice is the derivative of share·(−ln D)^GammaDice with respect to p, base − hit·t.
@@ -187,7 +199,7 @@ func (l ExponentialLogarithmic) dice(hit, wrong, share float64) (value float64, 
 
 // evalBinary evaluates the loss where the probabilities of two classes add up to 1.
 func (l ExponentialLogarithmic) evalBinary(c *hostCall, first int, weight []float64) (*tensor.Dense, error) {
-	pass := cpu.Binary{Batch: &c.batch, Log: true, Factor: [2]float64(weight), Gamma: [2]float64{l.GammaCE, l.GammaCE}}
+	pass := cpu.Binary{Batch: &c.batch, Log: true, Factor: [][2]float64{[2]float64(weight)}, Gamma: [][2]float64{{l.GammaCE, l.GammaCE}}}
 	voxels, err := c.validVoxels()
 	if err != nil {
 		return nil, err

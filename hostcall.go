@@ -151,12 +151,17 @@ func (c *hostCall) binaryGradient(pass *cpu.Binary, scale float64) error {
 	if c.grad == nil {
 		return nil
 	}
-	pass.Scale, pass.Grad = scale*c.cfg.GradScale, c.grad
-	for i := range pass.Slope {
-		for y := range pass.Slope[i] {
-			pass.Slope[i][y] *= c.cfg.GradScale
-		}
-	}
+	pass.Scale, pass.Slope, pass.Grad = scale*c.cfg.GradScale, scaleSlopes(pass.Slope, c.cfg.GradScale), c.grad
 	_, err := c.kernels.Binary(pass)
 	return public(err)
+}
+
+// scaleSlopes multiplies derivatives.
+func scaleSlopes(slopes [][2]float64, scale float64) [][2]float64 {
+	for i := range slopes {
+		for y := range slopes[i] {
+			slopes[i][y] *= scale
+		}
+	}
+	return slopes
 }

@@ -213,7 +213,7 @@ func topkSample(voxels int) int {
 	if voxels < 1<<12 {
 		return 0
 	}
-	return 1 << min(2*bits.Len(uint(voxels))/3, 14)
+	return 1 << min(2*bits.Len(uint(voxels))/3, 15)
 }
 
 // narrowed returns the limits for a second pass where those of the first did not enclose the
@@ -242,8 +242,8 @@ func evalMargins(s *topkSum, m *topkScratch[float32]) (value float64, finite boo
 		}
 		value = scale * sums.Sum
 		if sums.Above <= s.selected {
-			if taken := m.selector.Largest(s.selected-sums.Above, m.listed); taken != nil {
-				rest, err := addMargins(s, m, p.Pointwise.Scale, taken)
+			if m.selector.Largest(s.selected-sums.Above, m.listed, pass.Low, pass.High) {
+				rest, err := addMargins(s, m, p.Pointwise.Scale)
 				return value + float64(scale*rest), true, err
 			}
 		}
@@ -288,25 +288,26 @@ func (s *topkSum) classesAt() func(voxels []int) []int32 {
 	}
 }
 
-// addMargins returns the sum of the elements of the voxels at the front of the lists, and
-// stores their gradients. An element and its derivative by the other class's logit are those
-// of the sigmoid cross-entropy of the margin against class 0.
-func addMargins(s *topkSum, m *topkScratch[float32], scale float64, taken []int) (sum float64, err error) {
-	from, n := make([]int, len(taken)), 0
-	for i, t := range taken {
+// addMargins returns the sum of the elements of the voxels listed and stores their gradients.
+// An element and its derivative by the other class's logit are those of the sigmoid
+// cross-entropy of the margin against class 0.
+func addMargins(s *topkSum, m *topkScratch[float32], scale float64) (sum float64, err error) {
+	from, n := make([]int, len(m.listed)), 0
+	for i, list := range m.listed {
 		from[i] = n
-		n += t
+		n += len(list)
 	}
 	if n == 0 {
 		return 0, nil
 	}
 	m.logits, m.class = cpu.Grow(m.logits, n), cpu.Grow(m.class, n)
 	clear(m.class)
-	parallel.Each(len(taken), func(i int) {
-		for j, it := range m.listed[i][:taken[i]] {
-			m.logits[from[i]+j] = it.Value
+	for i, list := range m.listed {
+		dst := m.logits[from[i]:][:len(list)]
+		for j := range list {
+			dst[j] = list[j].Value
 		}
-	})
+	}
 	batch := plan.Batch{N: 1, C: 1, V: n, Space: [3]int{1, 1, n},
 		Logits: tensor.New(tensor.WithShape(1, 1, n), tensor.WithBacking(m.logits)),
 		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(1, n), tensor.WithBacking(m.class)), Argument: "target"}}
@@ -325,14 +326,18 @@ func addMargins(s *topkSum, m *topkScratch[float32], scale float64, taken []int)
 		return 0, public(err)
 	}
 	g, voxels := s.grad.Data().([]float32), s.batch.V
-	parallel.Each(len(taken), func(i int) {
-		for j, it := range m.listed[i][:taken[i]] {
-			at, d := int(it.At/2), m.grad[from[i]+j]
-			if it.At%2 == 1 {
-				d = -d
-			}
-			at += at / voxels * voxels
-			g[at], g[at+voxels] = -d, d
+	parallel.Each(len(m.listed), func(i int) {
+		list := m.listed[i]
+		if len(list) == 0 {
+			return
+		}
+		before := int(list[0].At/2) / voxels * voxels // a list is of one sample
+		for j, d := range m.grad[from[i]:][:len(list)] {
+			at := int(list[j].At/2) + before
+			own := math.Float32frombits(math.Float32bits(d) ^ list[j].At<<31) // −d for class 1
+			// They are 0. Unlike stores alone, loads of several cache lines overlap.
+			g[at] -= own
+			g[at+voxels] += own
 		}
 	})
 	return sums.Pointwise, nil
@@ -364,18 +369,16 @@ func (m *topkScratch[T]) evalElements(s *topkSum) (value float64, overflow bool,
 		}
 		return n
 	})
-	taken := []int(nil)
-	for taken == nil {
+	for {
 		var above int
-		if value, above = m.list(s, class, low, high); above <= s.selected {
-			taken = m.selector.Largest(s.selected-above, m.listed)
+		value, above = m.list(s, class, low, high)
+		if above <= s.selected && m.selector.Largest(s.selected-above, m.listed, low, high) {
+			break
 		}
-		if taken == nil {
-			low, high = narrowed(low, high, above > s.selected)
-		}
+		low, high = narrowed(low, high, above > s.selected)
 	}
-	for i, n := range taken {
-		for _, it := range m.listed[i][:n] {
+	for _, list := range m.listed {
+		for _, it := range list {
 			value += float64(it.Value)
 		}
 	}
@@ -387,7 +390,7 @@ func (m *topkScratch[T]) evalElements(s *topkSum) (value float64, overflow bool,
 		}
 	}
 	if s.grad != nil {
-		m.clearGradient(s, low, taken)
+		m.clearGradient(s, high)
 	}
 	return value / float64(s.count), false, nil
 }
@@ -411,16 +414,26 @@ func (m *topkScratch[T]) list(s *topkSum, class []uint8, low, high T) (sum float
 	m.listed = slices.Grow(m.listed[:0], parts)[:parts]
 	sums, counts := make([]float64, parts), make([]int, parts)
 	s.eachTopkPart(func(part, lo, hi int) {
-		list, sum, above := m.listed[part][:0], 0.0, 0
+		// Few branches at random: every voxel is stored, and kept or not.
+		var found [topkPart]uint16
+		n, above, sum := 0, 0, 0.0
 		for i, e := range m.elements[lo:hi] {
-			if e < low {
-				continue
-			}
+			isAbove, isListed := uint64(0), 1
 			if e > high {
-				sum += float64(e)
-				above++
-			} else if class == nil || class[lo+i] != kernel.NoClass {
-				list = append(list, selection.Item[T]{Value: e, At: uint32(lo + i)})
+				isAbove, isListed = 1, 0
+			}
+			if e < low {
+				isListed = 0
+			}
+			sum += math.Float64frombits(math.Float64bits(float64(e)) & -isAbove)
+			above += int(isAbove)
+			found[n%topkPart] = uint16(i)
+			n += isListed
+		}
+		list := m.listed[part][:0]
+		for _, i := range found[:n] {
+			if at := lo + int(i); class == nil || class[at] != kernel.NoClass {
+				list = append(list, selection.Item[T]{Value: m.elements[at], At: uint32(at)})
 			}
 		}
 		m.listed[part], sums[part], counts[part] = list, sum, above
@@ -432,22 +445,24 @@ func (m *topkScratch[T]) list(s *topkSum, class []uint8, low, high T) (sum float
 	return sum, above
 }
 
-// clearGradient clears the gradient of the voxels that are not selected: of those whose element
-// is below low, and of those listed from taken on. It scales the others.
-func (m *topkScratch[T]) clearGradient(s *topkSum, low T, taken []int) {
+// clearGradient clears the gradient of the voxels whose element is neither above a limit nor
+// listed, and scales that of the others. It overwrites the elements.
+func (m *topkScratch[T]) clearGradient(s *topkSum, high T) {
 	g, voxels, c := s.grad.Data().([]T), s.batch.V, s.batch.C
 	scale := T(s.cfg.GradScale / float64(s.count))
 	s.eachTopkPart(func(part, lo, hi int) {
 		before := lo / voxels * (c - 1) * voxels
 		factor := m.elements[lo:hi]
+		factors := [2]T{0, scale}
 		for i, e := range factor {
-			factor[i] = scale
-			if e < low {
-				factor[i] = 0
+			taken := 0
+			if e > high {
+				taken = 1
 			}
+			factor[i] = factors[taken]
 		}
-		for _, it := range m.listed[part][taken[part]:] {
-			factor[int(it.At)-lo] = 0
+		for _, it := range m.listed[part] {
+			factor[int(it.At)-lo] = scale
 		}
 		for ch := range c {
 			row := g[before+ch*voxels+lo:][:hi-lo]

@@ -1,7 +1,6 @@
 package afl_test
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -82,5 +81,4 @@ func BenchmarkTopK(b *testing.B) {
 			b.ReportMetric(float64(own.Nanoseconds())/1e3, "topk-µs")
 		})
 	}
-	_ = fmt.Sprint
 }

@@ -102,72 +102,32 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	if pair || activation == plan.Softmax {
 		return l.evalBinary(c, weight, gamma, exponent)
 	}
-	// Two sigmoids, whose probabilities do not add up to 1.
-	const valid, focal, overlap = 0, 1, 2 // sums: voxels, F, and three of each class
-	v := cpu.Visit{Activation: activation, Logs: true, Targets: true, Scratch: 1, Sums: 2 + 2*errorSums}
-	// suppress returns q^gamma of the class of each voxel.
-	suppress := func(t *cpu.Tile) []float64 {
-		power := t.Scratch[0]
-		for i, y := range t.Class {
-			power[i] = float64(gamma[y&1] * t.LogQ[y&1][i])
-		}
-		t.Exp(power)
-		return power
-	}
-	v.Do = func(t *cpu.Tile, sums []float64) error {
-		power, count, sum := suppress(t), 0, 0.0
-		for i, y := range t.Class {
-			if y >= 0 {
-				count++
-				sum -= float64(weight[y] * t.Weight[i] * t.Log[y][i] * power[i])
-			}
-		}
-		sums[valid] += float64(count)
-		sums[focal] += sum
-		for k := range t.P {
-			addErrors(sums[overlap+k*errorSums:], t, k)
-		}
-		return nil
-	}
-	sums, err := c.pass(v)
+	return l.evalSigmoids(c, weight, gamma, exponent)
+}
+
+// evalSigmoids evaluates the loss by two sigmoids, whose probabilities do not add up to 1: each
+// channel is a problem of two classes whose negative voxels have no elements.
+func (l UnifiedFocal) evalSigmoids(c *hostCall, weight, gamma, exponent [2]float64) (*tensor.Dense, error) {
+	pass := cpu.Binary{Batch: &c.batch, Channels: true,
+		Factor: [][2]float64{{0, weight[0]}, {0, weight[1]}}, Gamma: [][2]float64{{0, gamma[0]}, {0, gamma[1]}}}
+	voxels, err := c.validVoxels()
 	if err != nil {
 		return nil, err
 	}
-	n := c.batch.N
-	all := total(sums, v.Sums)
-	voxels := max(all[valid], 1)
-	value := float64(l.Lambda*all[focal]) / voxels
-	ratios := make([]errorRatio, 2*n) // by sample and class
-	for s := range n {
-		for k := range 2 {
-			f, r := l.ratio(sums[s*v.Sums+overlap+k*errorSums:], n, exponent[k])
-			value += f
-			ratios[2*s+k] = r
-		}
+	sums, err := c.kernels.Binary(&pass)
+	if err != nil {
+		return nil, public(err)
 	}
-	if grad == nil {
-		return plan.FromNumber(value), nil
+	elements, value := 0.0, 0.0
+	pass.Slope = make([][2]float64, len(sums))
+	for i, s := range sums {
+		elements += s.Elements
+		f, r := l.ratio([]float64{s.TP, s.FP, s.FN}, c.batch.N, exponent[i%2])
+		value += f
+		pass.Slope[i] = [2]float64{r.slope(0), r.slope(1)}
 	}
-	v.Sums, v.Grad = 0, grad
-	v.Do = func(t *cpu.Tile, _ []float64) error {
-		power := suppress(t)
-		for k := range t.P {
-			ratios[2*t.Sample+k].pull(t, k, false)
-		}
-		for i, y := range t.Class {
-			if y < 0 {
-				continue
-			}
-			p, q, scale := t.P[y][i], t.Q[y][i], l.Lambda/voxels*weight[y]*t.Weight[i]
-			ratio := -1.0 // p·log p/q as q → 0
-			if q > 0 {
-				ratio = p * t.Log[y][i] / q
-			}
-			t.Pull[y][i] += float64(scale * power[i] * (float64(gamma[y]*ratio) - 1))
-		}
-		return nil
-	}
-	if _, err := c.pass(v); err != nil {
+	value += float64(l.Lambda*elements) / voxels
+	if err := c.binaryGradient(&pass, l.Lambda/voxels); err != nil {
 		return nil, err
 	}
 	return plan.FromNumber(value), nil
@@ -185,7 +145,7 @@ func (l UnifiedFocal) ratio(sums []float64, n int, exponent float64) (value floa
 
 // evalBinary evaluates the loss where the probabilities of both classes add up to 1.
 func (l UnifiedFocal) evalBinary(c *hostCall, weight, gamma, exponent [2]float64) (*tensor.Dense, error) {
-	pass := cpu.Binary{Batch: &c.batch, Factor: weight, Gamma: gamma}
+	pass := cpu.Binary{Batch: &c.batch, Factor: [][2]float64{weight}, Gamma: [][2]float64{gamma}}
 	voxels, err := c.validVoxels()
 	if err != nil {
 		return nil, err

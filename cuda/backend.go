@@ -153,7 +153,7 @@ func (k backend) Eval(b *plan.Batch, l *plan.Loss, c *plan.Call) (*tensor.Dense,
 	}
 	err = v.setOutputs(l, c, value)
 	if err == nil {
-		err = v.alone(func() error { return v.run(l, kernelOf(b, l, c)) })
+		err = v.alone(func() error { return v.run(l, k.kernelOf(b, l, c)) })
 	}
 	if err != nil {
 		return nil, errors.Join(err, k.release(value))
@@ -503,16 +503,23 @@ func (v *evaluation) classBytes() error {
 // typeSuffixes are the suffixes of kernels by type of logits.
 var typeSuffixes = map[tensor.Dtype]string{tensor.Float32: "_f32", tensor.Float64: "_f64", Float16: "_f16", BFloat16: "_bf16"}
 
+// bfloat16Major is the compute capability whose instructions the passes over bfloat16 logits
+// need. Older devices compute such logits by the general passes.
+const bfloat16Major = 8
+
 // kernelName names the kernels of a call, without afl_reduce_ or afl_gradient_.
 type kernelName struct {
 	name    string
 	general bool
 }
 
-// kernelOf returns the kernels of a call. The choice depends on the call alone.
-func kernelOf(b *plan.Batch, l *plan.Loss, c *plan.Call) kernelName {
+// kernelOf returns the kernels of a call. The choice depends on the call and the device alone.
+func (k backend) kernelOf(b *plan.Batch, l *plan.Loss, c *plan.Call) kernelName {
 	suffix := typeSuffixes[b.Logits.Dtype()]
 	general := kernelName{"general" + suffix, true}
+	if b.Logits.Dtype() == BFloat16 && k.device.ComputeMajor < bfloat16Major {
+		return general
+	}
 	if b.Logits.Dtype() == tensor.Float64 || b.Target.Dense || b.C > maxByteClasses || b.VoxelWeight != nil || c.Shape != nil && l.Focal != nil {
 		return general
 	}

@@ -205,6 +205,12 @@ CUresult afl_copy_to_device(const AflSession *s, CUdeviceptr to, const void *fro
 	return leave(s, then(s, code, wait));
 }
 
+CUresult afl_copy_to_device_on(const AflSession *s, CUstream stream, CUdeviceptr to, const void *from, size_t bytes) {
+	CUresult code;
+	WITHIN(s, code, cuMemcpyHtoDAsync_v2(to, from, bytes, stream));
+	return code;
+}
+
 CUresult afl_copy_to_host(const AflSession *s, void *to, CUdeviceptr from, size_t bytes, int wait) {
 	CUresult code = s->driver->cuCtxPushCurrent_v2(s->context);
 	if (code) return code;
@@ -265,15 +271,39 @@ CUresult afl_synchronize(const AflSession *s) {
 	return code;
 }
 
+AflHandle afl_stream_new(const AflSession *s) {
+	AflHandle r = {0};
+	WITHIN(s, r.code, cuStreamCreate((CUstream *)&r.handle, CU_STREAM_NON_BLOCKING));
+	return r;
+}
+
+CUresult afl_stream_synchronize(const AflSession *s, CUstream stream) {
+	CUresult code;
+	WITHIN(s, code, cuStreamSynchronize(stream));
+	return code;
+}
+
+CUresult afl_stream_free(const AflSession *s, CUstream stream) {
+	CUresult code;
+	WITHIN(s, code, cuStreamDestroy_v2(stream));
+	return code;
+}
+
 AflHandle afl_event_new(const AflSession *s) {
 	AflHandle r = {0};
 	WITHIN(s, r.code, cuEventCreate((CUevent *)&r.handle, 0));
 	return r;
 }
 
-CUresult afl_event_record(const AflSession *s, CUevent event) {
+CUresult afl_event_record(const AflSession *s, CUstream stream, CUevent event) {
 	CUresult code;
-	WITHIN(s, code, cuEventRecord(event, s->stream));
+	WITHIN(s, code, cuEventRecord(event, stream));
+	return code;
+}
+
+CUresult afl_event_wait(const AflSession *s, CUstream stream, CUevent event) {
+	CUresult code;
+	WITHIN(s, code, cuStreamWaitEvent(stream, event, 0));
 	return code;
 }
 

@@ -2,7 +2,7 @@ package cuda
 
 import "unsafe"
 
-// handle is an object of the driver: a module, a function, an event or a graph.
+// handle is an object of the driver: a module, a function, a stream, an event or a graph.
 type handle = unsafe.Pointer
 
 // driver is the CUDA driver library. Its only implementation needs cgo.
@@ -26,7 +26,8 @@ type pointer struct {
 	bytes  int64 // of the allocation from start on
 }
 
-// session is a device's context with one stream, on which all work is enqueued.
+// session is a device's context with one stream, on which all work is enqueued that does not
+// name another one.
 type session interface {
 	// load compiles ptx to a module; log holds the compiler's messages if that fails.
 	load(ptx []byte) (module handle, log string, err error)
@@ -55,8 +56,17 @@ type session interface {
 	fill(to uintptr, element []byte, count int64) error
 	synchronize() error
 
+	// newStream returns another stream, which is not ordered with the session's.
+	newStream() (handle, error)
+	copyToDeviceOn(stream handle, to uintptr, from unsafe.Pointer, bytes int64) error
+	synchronizeStream(stream handle) error
+	freeStream(stream handle) error
+
 	newEvent() (handle, error)
-	recordEvent(handle) error
+	// recordEvent enqueues an event, and orderAfter makes what is enqueued afterwards wait for
+	// one. A nil stream is the session's.
+	recordEvent(stream, event handle) error
+	orderAfter(stream, event handle) error
 	waitEvent(handle) error
 	elapsed(from, to handle) (milliseconds float32, err error)
 	freeEvent(handle) error

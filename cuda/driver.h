@@ -85,6 +85,7 @@ enum {
 	X(cuStreamDestroy_v2, (CUstream stream)) \
 	X(cuStreamGetCtx, (CUstream stream, CUcontext *context)) \
 	X(cuStreamSynchronize, (CUstream stream)) \
+	X(cuStreamWaitEvent, (CUstream stream, CUevent event, unsigned flags)) \
 	X(cuStreamBeginCapture_v2, (CUstream stream, int mode)) \
 	X(cuStreamEndCapture, (CUstream stream, CUgraph *graph)) \
 	X(cuEventCreate, (CUevent *event, unsigned flags)) \
@@ -198,14 +199,24 @@ AflHandle afl_alloc_host(const AflSession *s, size_t bytes);
 CUresult afl_free_host(const AflSession *s, void *address);
 // The copies synchronize the stream if wait is not 0.
 CUresult afl_copy_to_device(const AflSession *s, CUdeviceptr to, const void *from, size_t bytes, int wait);
+// afl_copy_to_device_on enqueues a copy on another stream than the session's.
+CUresult afl_copy_to_device_on(const AflSession *s, CUstream stream, CUdeviceptr to, const void *from, size_t bytes);
 CUresult afl_copy_to_host(const AflSession *s, void *to, CUdeviceptr from, size_t bytes, int wait);
 CUresult afl_copy_device(const AflSession *s, CUdeviceptr to, CUdeviceptr from, size_t bytes);
 // afl_fill enqueues writing count copies of an element of 1, 2, 4, 8 or 16 bytes.
 CUresult afl_fill(const AflSession *s, CUdeviceptr to, const void *element, size_t bytes, size_t count);
 CUresult afl_synchronize(const AflSession *s);
 
+// Another stream of the context, which is not ordered with the session's.
+AflHandle afl_stream_new(const AflSession *s);
+CUresult afl_stream_synchronize(const AflSession *s, CUstream stream);
+CUresult afl_stream_free(const AflSession *s, CUstream stream);
+
 AflHandle afl_event_new(const AflSession *s);
-CUresult afl_event_record(const AflSession *s, CUevent event);
+// afl_event_record enqueues the event on a stream, and afl_event_wait makes the work that is
+// enqueued on a stream afterwards wait for it.
+CUresult afl_event_record(const AflSession *s, CUstream stream, CUevent event);
+CUresult afl_event_wait(const AflSession *s, CUstream stream, CUevent event);
 CUresult afl_event_synchronize(const AflSession *s, CUevent event);
 AflElapsed afl_event_elapsed(const AflSession *s, CUevent from, CUevent to);
 CUresult afl_event_free(const AflSession *s, CUevent event);

@@ -15,7 +15,7 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Engine is an open GPU: a context, one stream, a memory pool and the kernels. It
+// Engine is an open GPU: a context, a stream for all work, a memory pool and the kernels. It
 // implements [tensor.Engine]. The package documentation describes the order of work.
 type Engine struct {
 	device  Device
@@ -44,6 +44,7 @@ type Engine struct {
 	mu       sync.Mutex // guards the following
 	owned    map[*owned]struct{}
 	buffers  map[*HostBuffer]struct{}
+	copies   map[*CopyStream]struct{}
 	deferred error // of calls that cannot return one
 
 	capturing atomic.Bool
@@ -93,7 +94,7 @@ func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, er
 	steps := newRepeater(s)
 	e := &Engine{
 		device: device, session: steps, steps: steps, pool: newPool(steps), code: newCode(steps, device),
-		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{},
+		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{}, copies: map[*CopyStream]struct{}{},
 	}
 	if err := e.prepare(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -132,12 +133,12 @@ func (e *Engine) prepare() error {
 // or CUDA_CACHE_DISABLE is 1, every process compiles anew.
 func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (time.Duration, error) {
 	start := time.Now()
-	err := e.do(func(session) error { return e.code.loadAll(kernels.Modules(), progress) })
+	err := e.Runner().Load(kernels.Modules(), progress)
 	return time.Since(start), err
 }
 
 // Close waits for the device and frees everything that belongs to the engine: tensors,
-// host buffers (whose bytes must not be accessed afterwards), events and graphs. Later
+// host buffers (whose bytes must not be accessed afterwards), copy streams, events and graphs. Later
 // calls return [ErrClosed]; closing again does nothing.
 func (e *Engine) Close() error {
 	if e == nil || e.session == nil {
@@ -161,7 +162,7 @@ func (e *Engine) Close() error {
 		e.pool.endCapture()
 		e.capturing.Store(false)
 	}
-	keep(e.session.synchronize())
+	keep(e.settle(e.session))
 	for o := range e.owned {
 		keep(o.free(e.session))
 	}

@@ -7,12 +7,13 @@ import (
 	"unsafe"
 )
 
-// Event marks a position in the engine's stream, to wait for the work before it or to
-// measure the time that the device takes between two events.
+// Event marks a position in the engine's stream or in a [CopyStream], to wait for the work before
+// it or to measure the time that the device takes between two events.
 type Event struct {
 	owned    owned
 	handle   handle
 	recorded atomic.Bool
+	beside   atomic.Bool // recorded on a CopyStream, which takes no part in captures
 }
 
 var (
@@ -42,19 +43,24 @@ func (ev *Event) Record() error {
 		if ev.owned.engine.isCapturing() {
 			return errRecordCapture
 		}
-		if err := s.recordEvent(ev.handle); err != nil {
-			return err
-		}
-		ev.recorded.Store(true)
-		return nil
+		return ev.record(s, nil, false)
 	})
+}
+
+func (ev *Event) record(s session, stream handle, beside bool) error {
+	if err := s.recordEvent(stream, ev.handle); err != nil {
+		return err
+	}
+	ev.beside.Store(beside)
+	ev.recorded.Store(true)
+	return nil
 }
 
 // Synchronize waits until the device has reached the event. Unlike [Engine.Synchronize]
 // it does not report rejected elements.
 func (ev *Event) Synchronize() error {
 	return ev.owned.with(func(s session) error {
-		if ev.owned.engine.isCapturing() {
+		if ev.owned.engine.isCapturing() && !ev.beside.Load() {
 			return errCapturing
 		}
 		if !ev.recorded.Load() {

@@ -96,14 +96,30 @@ func (e *Engine) pinned(memory []byte) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	b := e.bufferOf(memory)
+	if b == nil {
+		return false
+	}
+	if h := e.pool.capturing(); h != nil && !slices.Contains(b.users, h) {
+		b.users = append(b.users, h)
+	}
+	return true
+}
+
+// inBuffer is pinned for work that is not part of a capture.
+func (e *Engine) inBuffer(memory []byte) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.bufferOf(memory) != nil
+}
+
+// bufferOf returns the host buffer that memory is inside of, or nil. The caller holds e.mu.
+func (e *Engine) bufferOf(memory []byte) *HostBuffer {
 	at := addressOf(memory)
 	for b := range e.buffers {
 		if from := addressOf(b.memory); at >= from && at+uintptr(len(memory)) <= from+uintptr(len(b.memory)) {
-			if h := e.pool.capturing(); h != nil && !slices.Contains(b.users, h) {
-				b.users = append(b.users, h)
-			}
-			return true
+			return b
 		}
 	}
-	return false
+	return nil
 }

@@ -84,7 +84,7 @@ func (in *inputs) send(s session) error {
 		}
 	}
 	turn.recorded = true
-	return s.recordEvent(turn.event)
+	return s.recordEvent(nil, turn.event)
 }
 
 // next makes all of the memory available again, once the copies from it are done.

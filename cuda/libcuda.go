@@ -267,13 +267,42 @@ func (c *context) synchronize() error {
 	return c.check("cuStreamSynchronize", C.afl_synchronize(c.s))
 }
 
+func (c *context) newStream() (handle, error) {
+	r := C.afl_stream_new(c.s)
+	return r.handle, c.check("cuStreamCreate", r.code)
+}
+
+func (c *context) copyToDeviceOn(stream handle, to uintptr, from unsafe.Pointer, bytes int64) error {
+	return c.check("cuMemcpyHtoDAsync", C.afl_copy_to_device_on(c.s, C.CUstream(stream), C.CUdeviceptr(to), from, C.size_t(bytes)))
+}
+
+func (c *context) synchronizeStream(stream handle) error {
+	return c.check("cuStreamSynchronize", C.afl_stream_synchronize(c.s, C.CUstream(stream)))
+}
+
+func (c *context) freeStream(stream handle) error {
+	return c.check("cuStreamDestroy", C.afl_stream_free(c.s, C.CUstream(stream)))
+}
+
+// or returns a stream, or the session's for nil.
+func (c *context) or(stream handle) C.CUstream {
+	if stream == nil {
+		return c.s.stream
+	}
+	return C.CUstream(stream)
+}
+
 func (c *context) newEvent() (handle, error) {
 	r := C.afl_event_new(c.s)
 	return r.handle, c.check("cuEventCreate", r.code)
 }
 
-func (c *context) recordEvent(h handle) error {
-	return c.check("cuEventRecord", C.afl_event_record(c.s, C.CUevent(h)))
+func (c *context) recordEvent(stream, event handle) error {
+	return c.check("cuEventRecord", C.afl_event_record(c.s, c.or(stream), C.CUevent(event)))
+}
+
+func (c *context) orderAfter(stream, event handle) error {
+	return c.check("cuStreamWaitEvent", C.afl_event_wait(c.s, c.or(stream), C.CUevent(event)))
 }
 
 func (c *context) waitEvent(h handle) error {

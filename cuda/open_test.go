@@ -11,9 +11,11 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cuda/emulator"
 	"github.com/x/afl/internal/cuda/library"
+	"github.com/x/afl/internal/plan"
 )
 
 // emulate replaces the driver by the emulator for a test, which fails if it leaves
@@ -155,6 +157,17 @@ func TestOpenRefuses(t *testing.T) {
 		l.Set(t, "minor", 5)
 		e, err := Open(0)
 		require.NoError(t, err)
+		// The passes that round to bfloat16 by an instruction need capability 8.0.
+		for _, test := range []struct {
+			dtype tensor.Dtype
+			want  string
+		}{{tensor.Float32, "sigmoid_f32"}, {Float16, "sigmoid_f16"}, {BFloat16, "general_bf16"}} {
+			logits, err := e.NewTensor(test.dtype, 1, 1, 3)
+			require.NoError(t, err)
+			batch := &plan.Batch{N: 1, C: 1, V: 3, Space: [3]int{3, 1, 1}, Logits: logits}
+			loss := &plan.Loss{Focal: &plan.Focal{Activation: plan.Sigmoid}}
+			assert.Equal(t, test.want, backend{e}.kernelOf(batch, loss, &plan.Call{}).name)
+		}
 		require.NoError(t, e.Close())
 	})
 	t.Run("a driver that does not start", func(t *testing.T) {

@@ -33,13 +33,18 @@ func (e *Engine) own(o *owned, make func(session) error) error {
 // with makes a call that uses the object.
 func (o *owned) with(call func(session) error) error {
 	return o.engine.do(func(s session) error {
-		o.use.RLock()
-		defer o.use.RUnlock()
-		if o.closed {
-			return errors.New("cuda: the " + o.kind + " is closed")
-		}
-		return call(s)
+		return o.within(s, call)
 	})
+}
+
+// within is with as part of another call.
+func (o *owned) within(s session, call func(session) error) error {
+	o.use.RLock()
+	defer o.use.RUnlock()
+	if o.closed {
+		return errors.New("cuda: the " + o.kind + " is closed")
+	}
+	return call(s)
 }
 
 // close synchronizes and frees the object, once.
@@ -51,7 +56,7 @@ func (o *owned) close() error {
 		if o.closed {
 			return nil
 		}
-		if err := s.synchronize(); err != nil {
+		if err := e.settle(s); err != nil {
 			return err
 		}
 		o.closed = true

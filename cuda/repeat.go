@@ -209,8 +209,18 @@ func (r *repeater) copyToHost(to unsafe.Pointer, from uintptr, bytes int64, wait
 
 func (r *repeater) synchronize() error { return r.ordered(r.session.synchronize) }
 
-func (r *repeater) recordEvent(h handle) error {
-	return r.ordered(func() error { return r.session.recordEvent(h) })
+func (r *repeater) recordEvent(stream, event handle) error {
+	if stream != nil { // which is not ordered with the noted work
+		return r.session.recordEvent(stream, event)
+	}
+	return r.ordered(func() error { return r.session.recordEvent(nil, event) })
+}
+
+func (r *repeater) orderAfter(stream, event handle) error {
+	if stream != nil {
+		return r.session.orderAfter(stream, event)
+	}
+	return r.ordered(func() error { return r.session.orderAfter(nil, event) })
 }
 
 func (r *repeater) unload(module handle) error {

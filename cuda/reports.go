@@ -78,7 +78,7 @@ func (e *Engine) endReport() error {
 		if err := s.copyToHost(slot.pinned, r.device, p.used, false); err != nil {
 			return err
 		}
-		return s.recordEvent(slot.event)
+		return s.recordEvent(nil, slot.event)
 	})
 	if err != nil {
 		p.failed = err

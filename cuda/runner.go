@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"github.com/x/afl/internal/cuda/kernel"
@@ -33,6 +34,11 @@ func (r runner) Free(address uintptr) error { return public(r.engine.free(addres
 // Launch implements [kernel.Runner].
 func (r runner) Launch(s *kernel.Set, name string, blocks int, arguments unsafe.Pointer) error {
 	return r.engine.run(s, name, blocks, arguments)
+}
+
+// Load implements [kernel.Runner].
+func (r runner) Load(s *kernel.Set, progress func(module string, took time.Duration)) error {
+	return r.engine.do(func(session) error { return r.engine.code.loadAll(s, progress) })
 }
 
 // Write implements [kernel.Runner].

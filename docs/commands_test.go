@@ -49,6 +49,7 @@ var notExecuted = []struct{ pattern, reason string }{
 	{` -backend cuda\b`, "it needs a GPU"},
 	{`^pip install `, "it installs NVIDIA's libraries"},
 	{` -tags onednn `, "it needs oneDNN; check.sh trains with it where it is there"},
+	{`/stepbench (kernels|repeats|convolutions)\b`, "it needs a GPU"},
 	{`\./bench\b`, "it takes minutes, and compares with PyTorch or measures a GPU"},
 	{`^mpirun `, "it needs MPI"},
 }
@@ -247,10 +248,20 @@ func (p programs) goTest(args []string) {
 		packages = []string{"."}
 	}
 	functions, defined := map[string]bool{}, map[string]bool{}
+	imported := regexp.MustCompile(`"github\.com/x/afl/(examples/[^"]*/emulated)"`) // defines -gpu for tests
 	for _, path := range packages {
 		files, err := filepath.Glob(filepath.Join(root, values["C"], path, "*_test.go"))
 		require.NoError(p.t, err)
 		require.NotEmpty(p.t, files, "%s has no tests", path)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(p.t, err)
+			for _, m := range imported.FindAllSubmatch(text, 1) {
+				more, err := filepath.Glob(filepath.Join(root, string(m[1]), "*.go"))
+				require.NoError(p.t, err)
+				files = append(files, more...)
+			}
+		}
 		for _, file := range files {
 			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 			require.NoError(p.t, err)

@@ -1,26 +1,31 @@
-// The cuda command checks and measures the losses on a GPU. It evaluates every loss a
-// thousand times and compares the bits; runs the tests of package cuda on the device,
-// and again under NVIDIA's compute-sanitizer; then times every loss, forward and with
-// its gradient, and compares it with a copy on the device that moves as many bytes and
-// with PyTorch, eager and compiled, in a process of its own (peer.py), and A-FL also
-// with a step of its authors' released code. Some losses are timed with target maps,
-// voxel weights and label smoothing too, without PyTorch.
+// The cuda command checks and measures on a GPU everything that this module has for GPUs: the
+// losses, the training engine, its convolutions and training steps of the networks. Each part of
+// it runs in a process of its own, so that one that fails does not end the others:
 //
-//	go run ./bench/cuda                        # everything
-//	go run ./bench/cuda -quick                 # a trial run on a small input
-//	go run ./bench/cuda -checks=false -sizes brats -losses afl,dice
+//	go run ./bench/cuda -dry                              # the parts and their commands
+//	go run ./bench/cuda -out FOLDER                       # all of it
+//	go run ./bench/cuda -out FOLDER -parts kernels,repeats
+//	go run ./bench/cuda losses -sizes brats -losses afl,dice   # the losses alone
 //
-// A machine with a GPU often has no Go. On another machine everything that the command
-// needs can be packed into a folder, which runs wherever there is a driver, and PyTorch
-// for the comparison:
+// A machine with a GPU often has no Go, and time on it is often short. On another machine
+// everything can be packed into a folder, which runs wherever there is a driver, and PyTorch for
+// the comparisons:
 //
 //	go run ./bench/cuda -pack DIR              # on Linux, amd64, with a C compiler
-//	DIR/run -out FOLDER                        # there; takes the same flags
+//	DIR/run -out FOLDER -budget 8m             # there; again, to continue
 //
-// The results are written to a folder: a table with the checks, the goals and the
-// device, a CSV with every number, a chart of the ratios and the logs of the checks. An
-// error ends the run; the results up to then are written and name it. The settings of
-// the device are read and never changed.
+// Parts are in the order of their value. With -budget none is begun that there is no time for, and
+// the last one is stopped; the results of every part are written at once. A later run with the
+// same folder continues with what is missing, and its report merges both. Parts that the machine
+// has no tool for are named with the reason. The settings of the device are read and never
+// changed.
+//
+// The command losses evaluates every loss a thousand times and compares the bits; then times
+// every loss, forward and with its gradient, and compares it with a copy on the device that moves
+// as many bytes and with PyTorch, eager and compiled, in a process of its own (peer.py), and A-FL
+// also with a step of its authors' released code. Some losses are timed with target maps, voxel
+// weights and label smoothing too, without PyTorch. Its results are a table with the goals and
+// the device, a CSV with every number and a chart of the ratios.
 package main
 
 import (
@@ -31,17 +36,18 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
-
-	"github.com/x/afl"
-	benchpeer "github.com/x/afl/bench/internal/peer"
-	"github.com/x/afl/bench/internal/report"
-	"github.com/x/afl/internal/workload"
-	"github.com/x/afl/internal/workload/gpu"
 )
+
+// commit is set by the linker in a pack, which is outside of the repository.
+var commit string
+
+// errUnfinished says that there was no time for all of the work. What was done is written.
+var errUnfinished = errors.New("the time (-budget) is up; the results name what is missing")
+
+// statusUnfinished is the exit status with which programs say so.
+const statusUnfinished = 3
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -51,247 +57,30 @@ func main() {
 			return
 		}
 		fmt.Fprintln(os.Stderr, "bench/cuda:", err)
+		if errors.Is(err, errUnfinished) {
+			os.Exit(statusUnfinished)
+		}
 		os.Exit(1)
 	}
 }
 
-// options are the command's flags.
-type options struct {
-	config
-	device          int
-	checks, measure bool
-	repeats         int
-	repeated        workload.Size // of the batch that repeats are evaluated on
-	out, python     string
-	pack, packed    string
-	budget          time.Duration
-	quick           bool
-}
-
-func parse(args []string, w io.Writer) (*options, error) {
-	o := &options{repeated: workload.PICAI}
-	flags := flag.NewFlagSet("bench/cuda", flag.ContinueOnError)
-	flags.SetOutput(w)
-	sizes := flags.String("sizes", "brats,picai,brats8", "`list` of sizes: picai (160x128x24), brats (224x224x144), brats8 (eight samples of that), or X×Y×Z such as 96x96x96")
-	compiled := flags.String("compile", "brats,picai", "`list` of those sizes at which compiled PyTorch is measured too, which takes some seconds per loss; or none")
-	losses := flags.String("losses", "all", "`list` of losses, or all: "+strings.Join(afl.Names(), ", "))
-	flags.IntVar(&o.turns, "turns", 5, "number of `turns` of each measurement")
-	flags.DurationVar(&o.turn, "turn", 20*time.Millisecond, "minimum time of a turn")
-	flags.IntVar(&o.device, "device", 0, "ordinal `number` of the device in CUDA")
-	flags.BoolVar(&o.checks, "checks", true, "run the tests on the device, and under compute-sanitizer if it is installed")
-	flags.IntVar(&o.repeats, "repeats", 1000, "evaluations of each loss whose bits are compared; 0 for none")
-	flags.BoolVar(&o.measure, "measure", true, "measure the times")
-	flags.DurationVar(&o.budget, "budget", 0, "time after which no measurement is begun and the current one has a minute left; the results name what was skipped (default no limit)")
-	flags.StringVar(&o.out, "out", "", "`folder` of the results (default bench/results/<date>-<GPU>)")
-	flags.StringVar(&o.python, "python", "", "`interpreter` that has PyTorch and NumPy (default: the first of python3, python and /usr/bin/python3 that has them); none for no comparison")
-	flags.StringVar(&o.pack, "pack", "", "build everything that a machine without Go needs into a `folder`, and exit")
-	flags.StringVar(&o.packed, "packed", "", "`folder` of the test binaries that -pack built (default: build them)")
-	flags.BoolVar(&o.quick, "quick", false, "a trial run: one short turn on "+workload.Quick.Name+" without compiling, and few repeats, in place of -sizes, -compile, -turns, -turn and -repeats")
-	if err := flags.Parse(args); err != nil {
-		return nil, err
-	}
-	switch {
-	case flags.NArg() > 0:
-		return nil, fmt.Errorf("unexpected argument %q: all options are flags, see -h", flags.Arg(0))
-	case o.turns < 1:
-		return nil, fmt.Errorf("-turns is %d, want at least 1", o.turns)
-	case o.turn <= 0:
-		return nil, fmt.Errorf("-turn is %v, want more than 0", o.turn)
-	case o.repeats < 0 || o.repeats == 1:
-		return nil, fmt.Errorf("-repeats is %d, want 0 or at least 2", o.repeats)
-	case o.budget < 0:
-		return nil, fmt.Errorf("-budget is %v, want at least 0", o.budget)
-	case !o.checks && !o.measure && o.repeats == 0:
-		return nil, errors.New("nothing to do: -checks=false, -measure=false and -repeats 0")
-	}
-	var err error
-	if o.sizes, err = workload.ParseSizes(*sizes); err != nil {
-		return nil, err
-	}
-	if *compiled != "none" {
-		if o.compiled, err = workload.ParseSizes(*compiled); err != nil {
-			return nil, fmt.Errorf("-compile: %w", err)
-		}
-	}
-	if o.losses, err = workload.ParseLosses(*losses); err != nil {
-		return nil, err
-	}
-	if o.quick {
-		o.repeated = workload.Quick
-		o.sizes, o.compiled, o.turns, o.turn, o.repeats = []workload.Size{workload.Quick}, nil, 1, time.Millisecond, min(o.repeats, 20)
-	}
-	return o, nil
-}
-
-// run is the command; it reports progress to w.
 func run(ctx context.Context, args []string, w io.Writer) error {
-	o, err := parse(args, w)
-	if err != nil {
-		return err
+	if len(args) > 0 && args[0] == "losses" {
+		return runLosses(ctx, args[1:], w)
 	}
-	if o.pack != "" {
-		return pack(ctx, o.pack, w)
-	}
-	g, err := gpu.Open(o.device)
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	return runOn(ctx, args, o, g, w)
-}
-
-// runOn runs the command on an open device.
-func runOn(ctx context.Context, args []string, o *options, g *gpu.GPU, w io.Writer) (err error) {
-	fmt.Fprintln(w, g.Device())
-	r := &results{command: commandLine(args, o), date: time.Now(), machine: report.ThisMachine(), device: describe(g.Device()), turns: o.turns}
-	if commit != "" {
-		r.machine.Commit = commit
-	}
-	if o.budget > 0 {
-		o.until = r.date.Add(o.budget)
-		var stop context.CancelFunc
-		ctx, stop = context.WithDeadlineCause(ctx, o.until.Add(time.Minute), errors.New("the time (-budget) was exceeded by more than a minute"))
-		defer stop()
-	}
-	folder := o.out
-	if folder == "" {
-		folder = filepath.Join("bench", "results", r.date.Format(time.DateOnly)+"-"+report.Slug(g.Device().Name))
-		if o.quick {
-			folder += "-quick"
-		}
-	}
-	if folder, err = filepath.Abs(folder); err != nil {
-		return err
-	}
-	// Fail before minutes of work if the folder cannot be created.
-	if err := os.MkdirAll(folder, 0o777); err != nil {
-		return err
-	}
-	r.stopped = r.fill(ctx, o, g, folder, w)
-	if ctx.Err() != nil { // the cause of whatever else failed
-		r.stopped = context.Cause(ctx)
-	}
-	written, err := r.write(folder)
-	if len(written) > 0 {
-		fmt.Fprintf(w, "wrote %s\n", strings.Join(written, ", "))
-	}
-	return errors.Join(r.stopped, err)
+	return runAll(ctx, args, w)
 }
 
 // commandLine is the command as it was typed.
-func commandLine(args []string, o *options) string {
-	if o.packed == "" {
-		return strings.Join(append([]string{"go run ./bench/cuda"}, args...), " ")
+func commandLine(args []string) string {
+	words := []string{"go run ./bench/cuda"}
+	if commit != "" {
+		words[0] = "run"
 	}
-	words := []string{"run"}
 	for i, a := range args { // -packed is from the script run
 		if a != "-packed" && (i == 0 || args[i-1] != "-packed") {
 			words = append(words, a)
 		}
 	}
-	return strings.Join(words, " ") + "   # of a pack of go run ./bench/cuda -pack"
-}
-
-// fill runs the checks and the measurements. After an error the results up to then are
-// there.
-func (r *results) fill(ctx context.Context, o *options, g *gpu.GPU, folder string, w io.Writer) (err error) {
-	if r.before, err = smi(ctx); err != nil {
-		fmt.Fprintln(w, err)
-		r.skipped = append(r.skipped, "The state of the device: "+err.Error())
-	}
-	if o.repeats > 0 {
-		fmt.Fprintf(w, "repeats: %d of each loss\n", o.repeats)
-		c, err := checkRepeats(ctx, g, o.repeated, o.losses, o.repeats)
-		if err != nil {
-			return fmt.Errorf("repeats: %w", err)
-		}
-		r.checks = append(r.checks, c)
-	}
-	if o.checks {
-		if err := r.runChecks(ctx, o, folder, w); err != nil {
-			return err
-		}
-	}
-	if !o.measure {
-		return nil
-	}
-	c := &comparison{config: o.config, g: g, log: w}
-	if c.peer, err = openPeer(ctx, o, w); err != nil {
-		return err
-	}
-	if c.peer != nil {
-		defer c.peer.Close() // an error here no longer matters
-		r.peer = &c.peer.version
-	} else {
-		r.skipped = append(r.skipped, "The comparison with PyTorch.")
-	}
-	err = c.run(ctx)
-	r.rows = c.rows
-	for _, row := range c.skipped {
-		r.skipped = append(r.skipped, row+o.over())
-	}
-	if err != nil {
-		return err
-	}
-	if len(r.before) > 0 {
-		r.after, err = smi(ctx)
-	}
-	return err
-}
-
-// over is the end of the line of something that was skipped.
-func (o *options) over() string { return ": the time (-budget " + o.budget.String() + ") was up." }
-
-// runChecks runs the tests on the device.
-func (r *results) runChecks(ctx context.Context, o *options, folder string, w io.Writer) error {
-	binaries := o.packed
-	if binaries == "" {
-		var err error
-		if binaries, err = os.MkdirTemp("", "afl-bench-cuda-"); err != nil {
-			return err
-		}
-		defer os.RemoveAll(binaries)
-		if err := buildTests(ctx, binaries, w); err != nil {
-			return err
-		}
-	}
-	binaries, err := filepath.Abs(binaries) // as the tests run in another folder
-	if err != nil {
-		return err
-	}
-	for _, c := range checks {
-		if o.late() {
-			r.skipped = append(r.skipped, "The check "+c.name+o.over())
-			continue
-		}
-		done, err := c.run(ctx, binaries, folder, w)
-		if err != nil {
-			return err
-		}
-		r.checks = append(r.checks, done)
-	}
-	return nil
-}
-
-// openPeer starts PyTorch on the device. If there is none, or none is wanted, it prints
-// so and returns nil.
-func openPeer(ctx context.Context, o *options, w io.Writer) (*peer, error) {
-	if o.python == "none" {
-		fmt.Fprintln(w, "no comparison, as -python is none")
-		return nil, nil
-	}
-	interpreter, err := benchpeer.Find(ctx, o.python, "numpy", "torch")
-	if errors.Is(err, benchpeer.ErrNone) {
-		fmt.Fprintf(w, "no comparison: %v\n", err)
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	p, err := startPeer(ctx, interpreter, fmt.Sprintf("cuda:%d", o.device))
-	if err != nil {
-		return nil, fmt.Errorf("%w (-python none skips the comparison)", err)
-	}
-	fmt.Fprintf(w, "comparing with PyTorch %s on %s\n", p.version.Torch, p.version.Device)
-	return p, nil
+	return strings.Join(words, " ")
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"debug/elf"
 	"errors"
 	"fmt"
@@ -17,96 +20,137 @@ import (
 	"github.com/x/afl/internal/atomicfile"
 )
 
-// commit is set by the linker in a pack, which is outside of the repository.
-var commit string
-
 // packLimit is the largest size of a pack in bytes, small enough to copy it around.
 const packLimit = 60 << 20
 
 // The newest C library that a pack may need: that of Debian 12.
 const glibcMajor, glibcMinor = 2, 36
 
+// archiveName is the file that has everything but the script.
+const archiveName = "pack.tar.gz"
+
+// runScript unpacks the archive, once, and starts the program. Its parameter is a digest of the
+// archive.
 const runScript = `#!/bin/sh
-# Checks and measures the CUDA losses on this machine, which needs NVIDIA's driver
-# and, for the comparison, a python3 with PyTorch. Takes the flags of go run
-# ./bench/cuda: run -out FOLDER.
-here=$(cd "$(dirname "$0")" && pwd) && exec "$here/bench" -packed "$here" "$@"
+# Checks and measures everything that this module has for GPUs on this machine, which needs
+# NVIDIA's driver, tar and gzip, and for the comparisons a python3 with PyTorch and NumPy:
+# run -out FOLDER -budget 8m, and again to continue. Takes the flags of go run ./bench/cuda.
+here=$(cd "$(dirname "$0")" && pwd) || exit
+at=$here/unpacked-%s
+if [ ! -d "$at" ]; then
+	rm -rf "$at.part" && mkdir "$at.part" && tar -xzf "$here/` + archiveName + `" -C "$at.part" && mv "$at.part" "$at" || exit
+fi
+if [ "$1" = losses ]; then
+	exec "$at/bench" "$@"
+fi
+exec "$at/bench" -packed "$at" "$@"
 `
 
-// pack builds this program and the checks' test binaries into a folder and adds the
-// files that the tests read, so that they run on a machine without Go.
-func pack(ctx context.Context, folder string, w io.Writer) error {
-	m := report.ThisMachine()
-	if err := buildTests(ctx, folder, w); err != nil {
+// pack builds everything for a machine without Go into a folder: an archive and a script.
+func pack(ctx context.Context, folder string, w io.Writer) (err error) {
+	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return err
 	}
-	binary := filepath.Join(folder, "bench")
-	if err := goTool(ctx, w, "build", "-trimpath", "-ldflags", "-s -w -X main.commit="+m.Commit, "-o", binary, "./bench/cuda"); err != nil {
+	earlier, err := filepath.Glob(filepath.Join(folder, "unpacked-*"))
+	if err != nil {
 		return err
+	}
+	for _, unpacked := range earlier {
+		if err := os.RemoveAll(unpacked); err != nil {
+			return err
+		}
+	}
+	built, err := os.MkdirTemp("", "afl-bench-cuda-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(built)) }()
+	if err := build(ctx, built, "-X main.commit="+report.ThisMachine().Commit, w); err != nil {
+		return err
+	}
+	programs, err := os.ReadDir(built)
+	if err != nil {
+		return err
+	}
+	for _, p := range programs {
+		if !p.IsDir() {
+			if err := checkPortable(filepath.Join(built, p.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	path := filepath.Join(folder, archiveName)
+	digest := sha256.New()
+	err = atomicfile.Write(path, func(f io.Writer) error { return archive(io.MultiWriter(f, digest), built) })
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() > packLimit {
+		return fmt.Errorf("the pack %s has %d MiB, want at most %d", path, info.Size()>>20, packLimit>>20)
 	}
 	script := filepath.Join(folder, "run")
-	err := atomicfile.WriteString(script, runScript)
-	if err == nil {
-		err = os.Chmod(script, 0o755)
-	}
-	if err != nil {
+	if err := atomicfile.WriteString(script, fmt.Sprintf(runScript, fmt.Sprintf("%x", digest.Sum(nil)[:6]))); err != nil {
 		return err
 	}
-	var size int64
-	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		size += info.Size()
-		if filepath.Dir(path) == filepath.Clean(folder) && path != script {
-			return checkPortable(path)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := os.Chmod(script, 0o755); err != nil {
 		return err
 	}
-	if size > packLimit {
-		return fmt.Errorf("the pack %s has %d MiB, want at most %d", folder, size>>20, packLimit>>20)
-	}
-	fmt.Fprintf(w, "packed %.1f MiB in %s; on a machine with a GPU: %s -out FOLDER\n", float64(size)/(1<<20), folder, script)
+	fmt.Fprintf(w, "packed %.1f MiB in %s; on a machine with a GPU: %s -out FOLDER -budget 8m\n", float64(info.Size())/(1<<20), folder, script)
 	return nil
 }
 
-// buildTests builds the test binaries of the checks into a folder and copies the files
-// that they read to its src, at their paths in the module.
-func buildTests(ctx context.Context, folder string, w io.Writer) error {
+// archive writes a folder as a compressed archive.
+func archive(w io.Writer, folder string) error {
+	z, err := gzip.NewWriterLevel(w, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	t := tar.NewWriter(z)
+	if err := t.AddFS(os.DirFS(folder)); err != nil {
+		return err
+	}
+	return errors.Join(t.Close(), z.Close())
+}
+
+// programs are the packages of the pack's programs, by name.
+var programs = map[string]string{"bench": "./bench/cuda", "stepbench": "./examples/internal/stepbench"}
+
+// tested are the packages whose tests are in the pack.
+var tested = []string{lossPackage, enginePackage, networkPackage}
+
+// build builds the programs and test binaries into a folder, and copies the files that the tests
+// read to its src, at their paths in the module.
+func build(ctx context.Context, folder, linked string, w io.Writer) error {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
+	for name, pkg := range programs {
+		if err := goTool(ctx, w, root, "build", "-trimpath", "-ldflags", "-s -w "+linked, "-o", filepath.Join(folder, name), pkg); err != nil {
+			return err
+		}
+	}
 	src := filepath.Join(folder, "src")
-	if err := os.MkdirAll(src, 0o777); err != nil {
-		return err
-	}
-	built := map[string]bool{}
-	for _, c := range checks {
-		if built[c.pkg] {
-			continue
-		}
-		built[c.pkg] = true
-		if err := goTool(ctx, w, "test", "-c", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(folder, filepath.Base(c.pkg)+".test"), "./"+c.pkg); err != nil {
+	for _, pkg := range tested {
+		if err := goTool(ctx, w, root, "test", "-c", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(folder, binaryOf(pkg)), "./"+pkg); err != nil {
 			return err
 		}
-		if err := os.MkdirAll(filepath.Join(src, c.pkg), 0o777); err != nil {
+		if err := os.MkdirAll(filepath.Join(src, pkg), 0o777); err != nil {
 			return err
 		}
-		if err := copyTree(filepath.Join(src, c.pkg, "testdata"), filepath.Join(root, c.pkg, "testdata")); err != nil {
+		if err := copyTree(filepath.Join(src, pkg, "testdata"), filepath.Join(root, pkg, "testdata")); err != nil {
 			return err
 		}
 	}
-	const golden = "internal/golden/testdata/losses"
-	if err := copyTree(filepath.Join(src, golden), filepath.Join(root, golden)); err != nil {
-		return err
+	for _, kind := range []string{"losses", "models"} {
+		golden := filepath.Join("internal", "golden", "testdata", kind)
+		if err := copyTree(filepath.Join(src, golden), filepath.Join(root, golden)); err != nil {
+			return err
+		}
 	}
 	// The tests find the golden numbers relative to the module's root.
 	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
@@ -124,19 +168,8 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// goTool runs a go command in the module's root.
-func goTool(ctx context.Context, w io.Writer, args ...string) error {
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return err
-	}
-	for i, a := range args { // outputs are relative to the caller's folder
-		if i > 0 && args[i-1] == "-o" {
-			if args[i], err = filepath.Abs(a); err != nil {
-				return err
-			}
-		}
-	}
+// goTool runs a go command in the module's root; paths in it have to be absolute.
+func goTool(ctx context.Context, w io.Writer, root string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
@@ -149,9 +182,6 @@ func goTool(ctx context.Context, w io.Writer, args ...string) error {
 
 // copyTree makes to a copy of the folder from, if that exists.
 func copyTree(to, from string) error {
-	if err := os.RemoveAll(to); err != nil { // that of an earlier pack
-		return err
-	}
 	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

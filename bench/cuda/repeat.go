@@ -16,6 +16,12 @@ import (
 	"github.com/x/afl/internal/workload/gpu"
 )
 
+// checked is the outcome of a check that found no error.
+type checked struct {
+	name, what, outcome string
+	took                time.Duration
+}
+
 // checkRepeats evaluates every loss with its gradient the given number of times on one
 // batch, and returns an error if the bits of a value or gradient differ from the first.
 func checkRepeats(ctx context.Context, g *gpu.GPU, s workload.Size, losses []string, times int) (_ checked, err error) {

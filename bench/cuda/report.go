@@ -20,11 +20,12 @@ type results struct {
 	checks  []checked
 	rows    []*row
 	skipped []string // what was not done, and why
+	late    bool     // some of it because the time was up
 	stopped error    // what ended the run early
 }
 
 // field is a name and its value.
-type field struct{ name, value string }
+type field struct{ Name, Value string }
 
 // write writes the table, the numbers and the chart to a folder, and returns the paths
 // of the files.

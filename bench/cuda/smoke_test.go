@@ -37,11 +37,11 @@ var tiny = workload.NewSize([3]int{17, 13, 11})
 func TestCommandEmulated(t *testing.T) {
 	g := emulated(t)
 	before := g.Memory().InUse
-	o, err := parse([]string{"-checks=false", "-python", "none", "-turns", "1", "-turn", "1us", "-repeats", "3", "-out", filepath.Join(t.TempDir(), "a", "b")}, &bytes.Buffer{})
+	o, err := parseLosses([]string{"-python", "none", "-turns", "1", "-turn", "1us", "-repeats", "3", "-out", filepath.Join(t.TempDir(), "a", "b")}, &bytes.Buffer{})
 	require.NoError(t, err)
 	o.sizes, o.repeated = []workload.Size{tiny}, tiny
 	var log bytes.Buffer
-	require.NoError(t, runOn(t.Context(), nil, o, g, &log), log.String())
+	require.NoError(t, runLossesOn(t.Context(), nil, o, g, &log), log.String())
 	assert.Equal(t, before, g.Memory().InUse, "all device memory is released")
 
 	records := benchtest.ReadCSV(t, filepath.Join(o.out, "results.csv"))
@@ -128,15 +128,15 @@ func TestBudget(t *testing.T) {
 // TestOverdue: when the time is exceeded the run ends and says why.
 func TestOverdue(t *testing.T) {
 	g := emulated(t)
-	o, err := parse([]string{"-python", "none", "-checks=false", "-budget", "1ns", "-out", t.TempDir()}, &bytes.Buffer{})
+	o, err := parseLosses([]string{"-python", "none", "-budget", "1ns", "-out", t.TempDir()}, &bytes.Buffer{})
 	require.NoError(t, err)
 	o.repeated = tiny
 	ctx, stop := context.WithCancelCause(t.Context())
 	stop(errors.New("no more time"))
-	assert.EqualError(t, runOn(ctx, nil, o, g, &bytes.Buffer{}), "no more time")
+	assert.EqualError(t, runLossesOn(ctx, nil, o, g, &bytes.Buffer{}), "no more time")
 
 	o.repeats = 0
-	require.NoError(t, runOn(t.Context(), nil, o, g, &bytes.Buffer{}))
+	assert.ErrorIs(t, runLossesOn(t.Context(), nil, o, g, &bytes.Buffer{}), errUnfinished)
 	text, err := os.ReadFile(filepath.Join(o.out, "README.md"))
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "- afl, forward+gradient, 1×2×224×224×144, float32 logits, uint8 labels: the time (-budget 1ns) was up.")
@@ -146,9 +146,9 @@ func TestOverdue(t *testing.T) {
 // TestStopped: a run that fails writes its results up to then and the error.
 func TestStopped(t *testing.T) {
 	g := emulated(t)
-	o, err := parse([]string{"-python", "/nowhere/python3", "-repeats", "0", "-checks=false", "-out", t.TempDir()}, &bytes.Buffer{})
+	o, err := parseLosses([]string{"-python", "/nowhere/python3", "-repeats", "0", "-out", t.TempDir()}, &bytes.Buffer{})
 	require.NoError(t, err)
-	assert.ErrorContains(t, runOn(t.Context(), nil, o, g, &bytes.Buffer{}), "/nowhere/python3")
+	assert.ErrorContains(t, runLossesOn(t.Context(), nil, o, g, &bytes.Buffer{}), "/nowhere/python3")
 	text, err := os.ReadFile(filepath.Join(o.out, "README.md"))
 	require.NoError(t, err)
 	assert.Contains(t, string(text), "**The run stopped before its end:** -python /nowhere/python3")

@@ -47,7 +47,7 @@ func (r *results) describe(b *strings.Builder) {
 	fmt.Fprintf(b, "Made on %s by\n\n```sh\n%s\n```\n\n", r.date.Format("2006-01-02 15:04 MST"), r.command)
 	fmt.Fprintf(b, "| | |\n|---|---|\n")
 	for _, f := range r.device {
-		fmt.Fprintf(b, "| %s | %s |\n", f.name, f.value)
+		fmt.Fprintf(b, "| %s | %s |\n", f.Name, f.Value)
 	}
 	r.machine.Rows(b)
 	if p := r.peer; p != nil {
@@ -61,10 +61,10 @@ func (r *results) describe(b *strings.Builder) {
 	fmt.Fprintf(b, "\nThe settings of the device were not changed. nvidia-smi:\n\n| | before | after |\n|---|---|---|\n")
 	after := map[string]string{}
 	for _, f := range r.after {
-		after[f.name] = f.value
+		after[f.Name] = f.Value
 	}
 	for _, f := range r.before {
-		fmt.Fprintf(b, "| %s | %s | %s |\n", f.name, f.value, after[f.name])
+		fmt.Fprintf(b, "| %s | %s | %s |\n", f.Name, f.Value, after[f.Name])
 	}
 }
 

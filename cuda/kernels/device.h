@@ -79,9 +79,11 @@ AFL_DEVICE double square_root(double x) { return __builtin_sqrt(x); }
 
 // Rounded separately: elsewhere the compiler may fuse x·y + z.
 #ifdef __NVPTX__
+AFL_DEVICE float rounded_product(float x, float y) { return __nvvm_mul_rn_f(x, y); }
 AFL_DEVICE double rounded_product(double x, double y) { return __nvvm_mul_rn_d(x, y); }
 AFL_DEVICE double rounded_sum(double x, double y) { return __nvvm_add_rn_d(x, y); }
 #else
+AFL_DEVICE float rounded_product(float x, float y) { return x * y; }
 AFL_DEVICE double rounded_product(double x, double y) { return x * y; }
 AFL_DEVICE double rounded_sum(double x, double y) { return x + y; }
 #endif

@@ -173,28 +173,31 @@ AFL_DEVICE double finish_overlap(const AflArguments &a) {
 	return block_sum(total) * factor;
 }
 
-// finish_sums is the last block's work. a is in shared memory.
-AFL_OUT_OF_LINE void finish_sums(const AflArguments &a) {
+// finish_sums is the last block's work: the sum of the elements, if `pointwise`, and the
+// overlap term, if `overlap`. a is in shared memory.
+AFL_OUT_OF_LINE void finish_sums(const AflArguments &a, bool pointwise, bool overlap) {
 	AFL_SHARED int rejected;
 	if (thread_index() == 0)
-		rejected = finish_rejections(a);
+		rejected = a.status && finish_rejections(a);
 	barrier();
-	if (!a.value && !a.overlap)
+	if (!a.value && !overlap)
 		return;
 	const int64_t width = afl_sums_width(a.channels);
-	int64_t columns = 1; // needed ones
+	int64_t columns = 1; // needed ones; the order of a sum depends on it, so it is the same in both passes
 	if (a.overlap)
 		columns = a.elements ? width : at_upstream(a, 0);
 	sum_partials(a, width, columns, sum_groups(a));
 	double value = 0;
-	if (a.pointwise && a.value) {
+	if (pointwise && a.value) {
 		double sum = 0;
 		for (int32_t g = thread_index(); g < sum_groups(a); g += AFL_THREADS)
 			sum += sum_of_group(a, g, 0);
 		value = scale_of(a) * block_sum(sum);
 	}
-	if (a.overlap)
+	if (overlap)
 		value += finish_overlap(a);
+	else if (a.overlap && a.value)
+		value += *a.value; // by the reduce pass; NaN if an element was rejected
 	if (a.value && thread_index() == 0)
 		*a.value = rejected ? not_a_number() : value;
 }
@@ -202,18 +205,19 @@ AFL_OUT_OF_LINE void finish_sums(const AflArguments &a) {
 // finish_reduce ends a reduce pass: all threads of all blocks call it after writing
 // their block's sums to a.partials[block·afl_sums_width(C) + k]. The sums of the
 // upstream gradient may be missing if a.elements is null, and all but the pointwise
-// sum if there is no overlap term.
-AFL_DEVICE void finish_reduce(const AflArguments &a) {
+// sum if there is no overlap term. `pointwise` says that the pointwise sum is there; else
+// the gradient pass adds it.
+AFL_DEVICE void finish_reduce(const AflArguments &a, bool pointwise) {
 	if (last_block(a))
-		finish_sums(shared_arguments(a));
+		finish_sums(shared_arguments(a), pointwise, a.overlap);
 }
 
 // finish_gradient ends a gradient pass likewise. With an overlap term the reduce pass
-// has finished everything; without one, the pointwise sum is needed if a.value is not
-// null.
-AFL_DEVICE void finish_gradient(const AflArguments &a) {
-	if (!a.overlap && last_block(a))
-		finish_sums(shared_arguments(a));
+// has finished everything but the pointwise sum, unless `pointwise` is false; without one,
+// the pointwise sum is needed if a.value is not null.
+AFL_DEVICE void finish_gradient(const AflArguments &a, bool pointwise) {
+	if ((!a.overlap || (pointwise && a.value)) && last_block(a))
+		finish_sums(shared_arguments(a), pointwise, false);
 }
 
 } // namespace afl

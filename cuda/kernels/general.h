@@ -484,9 +484,9 @@ template <class T, bool gradient> AFL_DEVICE void general_pass(const AflArgument
 	if (thread_index() == 0)
 		row[0] = elements;
 	if (gradient)
-		finish_gradient(a);
+		finish_gradient(a, a.pointwise && !a.overlap); // with an overlap term the reduce pass has summed the elements
 	else
-		finish_reduce(a);
+		finish_reduce(a, a.pointwise);
 }
 
 } // namespace afl

@@ -1,5 +1,6 @@
 // Package kernels holds the CUDA kernels as PTX, which the driver compiles for its GPU:
-// compute capability 7.5 (Turing) and later, PTX ISA 7.0 (CUDA 11).
+// compute capability 7.5 (Turing) and later, for the module bfloat16 8.0 (Ampere) and
+// later, PTX ISA 7.0 (CUDA 11).
 //
 // The sources next to it are written in a small freestanding subset of CUDA C++, whose
 // primitives are defined in device.h. generate.sh compiles them to PTX with clang alone;

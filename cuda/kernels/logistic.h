@@ -27,7 +27,6 @@ struct LogisticChannel {
 	float gradient;                   // gradient_unit
 	float pos_gamma, neg_gamma;       // times unit; equal unless it is a pair
 	float pos_exponent, neg_exponent; // gamma times unit times log₂ e
-	bool squared;                     // the overlap term sums p²
 	OverlapSlope<float> overlap;      // with respect to p, for both channels of a pair
 };
 
@@ -35,7 +34,6 @@ template <bool pair> AFL_DEVICE LogisticChannel logistic_channel(const AflArgume
 	constexpr int unit = pair ? 2 : 1;
 	LogisticChannel k = {};
 	k.positive = a.channels == 1 ? 1 : (uint32_t)c;
-	k.squared = a.squared;
 	if (a.pointwise && c >= a.first) {
 		double pos = pos_of(a, n, c), neg = 0;
 		double gamma = bounded_gamma(a, n, c), neg_gamma = gamma;
@@ -67,86 +65,70 @@ template <bool pair> AFL_DEVICE LogisticChannel logistic_channel(const AflArgume
 
 // A thread's sums over a tile; I0 and P0 are those of channel 0 of a pair.
 struct LogisticSums {
-	float elements;    // times element_weight
+	float elements;     // times element_weight
 	float I, P, I0, P0; // of an overlap term
 };
+
+// The terms of a loss: whether there is a pointwise term and a focal factor in it, and
+// whether an overlap term sums p or p².
+enum PointwiseTerm { NO_POINTWISE, CROSS_ENTROPY, FOCAL };
+enum OverlapTerm { NO_OVERLAP, OVERLAP_OF_P, OVERLAP_OF_SQUARES };
 
 // logistic4 processes four of a thread's voxels, from index `from` on. x holds their
 // logits of the channel (of channel 1 of a pair), x0 those of channel 0 of a pair, and
 // y their classes. It replaces the logits by the gradient, or adds to the sums.
 //
-// A voxel that takes no part has a logit far below 0 and another class, so that it
-// contributes 0 everywhere except to sums of 1−p, which only channel 0 of a pair has.
-template <class T, bool pair, bool gradient, bool overlap, bool pointwise, int words>
-AFL_DEVICE void logistic4(const LogisticChannel &k, bool focal, int from, uint32_t y, uint32_t (&x)[words], uint32_t (&x0)[words],
+// A voxel that takes no part, which `ignored` says there may be, has a logit far below 0
+// and another class, so that it contributes 0 everywhere except to sums of 1−p, which only
+// channel 0 of a pair has.
+template <class T, bool pair, bool gradient, PointwiseTerm pointwise, OverlapTerm overlap, int words>
+AFL_DEVICE void logistic4(const LogisticChannel &k, bool ignored, int from, uint32_t y, uint32_t (&x)[words], uint32_t (&x0)[words],
 	LogisticSums &sums) {
 	constexpr int unit = pair ? 2 : 1;
-	float value[4], value0[4], z[4], distance[4], e[4], large[4], small[4], slope[4];
-	bool positive[4];
+	float value[4], value0[4], slope[4]; // slope: of the loss with respect to the logit
 	widen4<T>(x, from, value);
 	if (pair)
 		widen4<T>(x0, from, value0);
 	const uint32_t others = bytes_other_than(y, k.positive);
 	AFL_UNROLL for (int i = 0; i < 4; i++) {
-		positive[i] = (others & 0x80u << 8 * i) == 0;
+		const bool positive = (others & 0x80u << 8 * i) == 0;
+		const float logit = pair ? value[i] - value0[i] : value[i]; // may be infinite, unlike the half of it
 		if (pair)
 			value[i] = fma(-0.5f, value0[i], 0.5f * value[i]);
-		z[i] = positive[i] ? -value[i] : value[i];
-		distance[i] = at_least(-absolute(value[i])); // log-odds of the less likely class
-		e[i] = exp_of<unit>(distance[i]);
-		large[i] = reciprocal_fast(1 + e[i]);
-		small[i] = e[i] * large[i];
-		slope[i] = 0; // of the loss with respect to the logit
-	}
-	if (overlap && !gradient) {
-		AFL_UNROLL for (int i = 0; i < 4; i++) {
-			const float p = value[i] < 0 ? small[i] : large[i];
-			sums.I += positive[i] ? p : 0;
-			sums.P = fma(p, k.squared ? p : 1, sums.P);
+		const float distance = at_least(-absolute(logit)); // log-odds of the less likely class
+		const float e = exp_of<1>(distance);
+		float large = reciprocal_fast(1 + e), small = e * large;
+		const bool below = logit < 0, hit = below != positive; // hit: the voxel's class is the likelier one
+		slope[i] = 0;
+		if (overlap && !gradient) {
+			if (pair && ignored && (y >> 8 * i & 0xff) == NO_CLASS)
+				large = small = 0;
+			const float p = below ? small : large, q = below ? large : small;
+			sums.I += positive ? p : 0;
+			sums.P = overlap == OVERLAP_OF_SQUARES ? fma(p, p, sums.P) : sums.P + p;
 			if (pair) {
-				const bool ignored = (y >> 8 * i & 0xff) == NO_CLASS;
-				const float q = ignored ? 0 : value[i] < 0 ? large[i] : small[i];
-				sums.I0 += positive[i] ? 0 : q;
-				sums.P0 = fma(q, k.squared ? q : 1, sums.P0);
+				sums.I0 += positive ? 0 : q;
+				sums.P0 = overlap == OVERLAP_OF_SQUARES ? fma(q, q, sums.P0) : sums.P0 + q;
 			}
 		}
-	}
-	if (overlap && gradient) {
-		AFL_UNROLL for (int i = 0; i < 4; i++) {
-			const float miss = z[i] < 0 ? small[i] : large[i];
-			const float d = fma(miss, positive[i] ? -k.overlap.slope : k.overlap.slope, positive[i] ? k.overlap.positive : k.overlap.negative);
-			slope[i] = d * (small[i] * large[i]);
+		const float miss = hit ? small : large;
+		if (overlap && gradient) {
+			float d = positive ? k.overlap.positive : k.overlap.negative;
+			if (overlap == OVERLAP_OF_SQUARES)
+				d = fma(miss, positive ? -k.overlap.slope : k.overlap.slope, d);
+			slope[i] = d * (small * large);
 		}
-	}
-	if (pointwise) {
-		constexpr bool elements = !(gradient && overlap); // else the reduce pass has summed them
-		float l[4], nll[4], factor[4], bracket[4];        // element: factor·nll; slope: ∓factor·bracket
-		AFL_UNROLL for (int i = 0; i < 4; i++) {
-			factor[i] = positive[i] ? k.pos : k.neg;
-			bracket[i] = z[i] < 0 ? small[i] : large[i];
-			l[i] = nll[i] = 0;
-		}
-		if (elements || focal) {
-			AFL_UNROLL for (int i = 0; i < 4; i++) {
-				l[i] = log1p_upto1<unit>(e[i]);
-				nll[i] = z[i] < 0 ? l[i] : z[i] + l[i]; // NaN where z is
+		if (pointwise) {
+			// The element is factor·nll, the slope ∓factor·bracket.
+			float factor = positive ? k.pos : k.neg, bracket = miss;
+			const float l = log1p_upto1<unit>(e), nll = l + (hit ? 0 : absolute(value[i]));
+			if (pointwise == FOCAL) {
+				const float log_miss = (hit ? distance * (1.0f / unit) : 0) - l;
+				factor *= exp2_product(pair && !positive ? k.neg_exponent : k.pos_exponent, log_miss);
+				bracket = fma((hit ? large : small) * (pair && !positive ? k.neg_gamma : k.pos_gamma), nll, bracket);
 			}
-		}
-		if (focal) {
-			AFL_UNROLL for (int i = 0; i < 4; i++) {
-				const float log_miss = (z[i] < 0 ? distance[i] : 0) - l[i];
-				factor[i] *= exp2_product(pair && !positive[i] ? k.neg_exponent : k.pos_exponent, log_miss);
-				if (gradient) {
-					const float hit = z[i] < 0 ? large[i] : small[i];
-					bracket[i] = fma(hit * (pair && !positive[i] ? k.neg_gamma : k.pos_gamma), nll[i], bracket[i]);
-				}
-			}
-		}
-		AFL_UNROLL for (int i = 0; i < 4; i++) {
-			if (elements)
-				sums.elements = fma(factor[i], nll[i], sums.elements);
-			if (gradient)
-				slope[i] = fma(factor[i] * bracket[i], positive[i] ? -k.gradient : k.gradient, slope[i]);
+			sums.elements = fma(factor, nll, sums.elements);
+			slope[i] = fma(factor * bracket, positive ? -k.gradient : k.gradient, slope[i]);
 		}
 	}
 	if (gradient) {
@@ -158,17 +140,13 @@ AFL_DEVICE void logistic4(const LogisticChannel &k, bool focal, int from, uint32
 
 // logistic_terms processes the block's chunk channel by channel, for a loss with the
 // given terms, and returns the thread's sum of elements.
-template <class T, bool pair, bool gradient, bool overlap, bool pointwise>
+template <class T, bool pair, bool gradient, PointwiseTerm pointwise, OverlapTerm overlap>
 AFL_DEVICE double logistic_terms(const AflArguments &a, const Chunk &ch, double *row) {
 	typedef Voxels<T, 8> V;
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
-	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool focal = a.focal;
-	const int32_t last = a.channels - 1, channels = pair ? 1 : a.channels - first_channel(a);
 	double elements = 0;
-	for (int32_t r = 0; r < channels; r++) {
-		const int32_t c = pair ? 1 : ch.backwards ? last - r : last + 1 - channels + r;
+	for (int32_t c = pair ? 1 : first_channel(a); c < a.channels; c++) {
 		AFL_SHARED LogisticChannel constants; // computed once: float64 is slow on many GPUs
 		barrier();
 		if (thread_index() == 0)
@@ -180,20 +158,31 @@ AFL_DEVICE double logistic_terms(const AflArguments &a, const Chunk &ch, double 
 		typename T::Bits *grad = grad_row<T>(a, ch, c), *grad0 = grad_row<T>(a, ch, 0);
 		double I = 0, P = 0, I0 = 0, P0 = 0;
 		uint32_t G = 0, G0 = 0;
-		for (int32_t i = 0; i < tiles; i++) {
-			const Tile tile = tile_of(ch, v, i);
-			typename V::Words x, x0 = {};
-			typename V::Labels y;
-			load_logits(logits, v, tile, x);
-			if (pair)
-				load_logits(logits0, v, tile, x0);
-			if (load_classes(a, bytes, ch.n, ch.begin, ch.labels, v, tile, y)) {
-				set_ignored<T>(x, y, T::far_below);
-				set_ignored<T>(x0, y, 0);
+		for (Tile tile = first_tile(v); tile.index < v.tiles; advance(v, tile)) {
+			typename V::Words x = {}, x0 = {};
+			typename V::Labels y = {};
+			bool classes = false, ignored = false;
+			if (tile.wide) {
+				load_wide(logits, v, tile, x);
+				if (pair)
+					load_wide(logits0, v, tile, x0);
+				classes = load_labels(bytes, ch.labels, v, tile, y);
+			}
+			if (!classes) {
+				if (!tile.wide) {
+					load_each(logits, v, tile, x);
+					if (pair)
+						load_each(logits0, v, tile, x0);
+				}
+				ignored = classify(a, bytes, ch.n, ch.begin, ch.labels, v, tile, y);
+				if (ignored) {
+					set_ignored<T>(x, y, T::far_below);
+					set_ignored<T>(x0, y, 0);
+				}
 			}
 			LogisticSums sums = {};
 			AFL_UNROLL for (int round = 0; round < V::rounds; round++) {
-				logistic4<T, pair, gradient, overlap, pointwise>(k, focal, 4 * round, y[round], x, x0, sums);
+				logistic4<T, pair, gradient, pointwise, overlap>(k, ignored, 4 * round, y[round], x, x0, sums);
 				if (overlap && !gradient) {
 					G += 4 - count_tops(bytes_other_than(y[round], k.positive));
 					if (pair)
@@ -222,18 +211,28 @@ AFL_DEVICE double logistic_terms(const AflArguments &a, const Chunk &ch, double 
 	return elements;
 }
 
+template <class T, bool pair, bool gradient, PointwiseTerm pointwise>
+AFL_DEVICE double logistic_overlap(const AflArguments &a, const Chunk &ch, double *row) {
+	if constexpr (pointwise != NO_POINTWISE)
+		if (!a.overlap)
+			return logistic_terms<T, pair, gradient, pointwise, NO_OVERLAP>(a, ch, row);
+	if (a.squared)
+		return logistic_terms<T, pair, gradient, pointwise, OVERLAP_OF_SQUARES>(a, ch, row);
+	return logistic_terms<T, pair, gradient, pointwise, OVERLAP_OF_P>(a, ch, row);
+}
+
 template <class T, bool pair, bool gradient> AFL_DEVICE void logistic_pass(const AflArguments &a) {
 	const Chunk ch = chunk_of(a, gradient);
 	double *row = block_row(a, ch);
 	if (!gradient && a.overlap)
 		clear_row(a, row);
 	double elements = 0;
-	if (!a.overlap)
-		elements = logistic_terms<T, pair, gradient, false, true>(a, ch, row);
-	else if (!a.pointwise)
-		logistic_terms<T, pair, gradient, true, false>(a, ch, row);
+	if (!sums_elements<gradient>(a))
+		logistic_overlap<T, pair, gradient, NO_POINTWISE>(a, ch, row);
+	else if (a.focal)
+		elements = logistic_overlap<T, pair, gradient, FOCAL>(a, ch, row);
 	else
-		elements = logistic_terms<T, pair, gradient, true, true>(a, ch, row);
+		elements = logistic_overlap<T, pair, gradient, CROSS_ENTROPY>(a, ch, row);
 	if (gradient && !pair)
 		for (int32_t c = 0; c < first_channel(a); c++)
 			clear_grad<T, Voxels<T, 8>>(a, ch, c);

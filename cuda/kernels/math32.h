@@ -41,7 +41,15 @@ template <int unit> AFL_DEVICE float exp_of(float x) {
 }
 
 // The larger of x and −2¹⁰⁰, which stays clear of overflow; NaN is preserved.
-AFL_DEVICE float at_least(float x) { return x < -0x1p100f ? -0x1p100f : x; }
+AFL_DEVICE float at_least(float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+	float y;
+	asm("max.NaN.f32 %0, %1, %2;" : "=f"(y) : "f"(x), "f"(-0x1p100f));
+	return y;
+#else
+	return x < -0x1p100f ? -0x1p100f : x;
+#endif
+}
 
 // log(1+x)/unit for 0 ≤ x ≤ 1, within 2 ulp: x·(1 + x·R(x)), where R is the minimax
 // fit for the relative error of the result, 3.3e-8.
@@ -54,7 +62,7 @@ template <int unit> AFL_DEVICE float log1p_upto1(float x) {
 	r = fma(x, r, s * -0.248571633f);
 	r = fma(x, r, s * 0.333213226f);
 	r = fma(x, r, s * -0.49999648f);
-	return x * fma(x, r, s);
+	return rounded_product(x, fma(x, r, s)); // never part of a sum, so that all passes agree
 }
 
 // log(1+x)/unit for x ≥ 0.

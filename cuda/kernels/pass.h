@@ -19,7 +19,7 @@ struct Chunk {
 	int32_t n;     // sample
 	int64_t begin; // first voxel
 	int32_t size;
-	bool backwards; // starts with what the previous pass read last, which may still be cached
+	bool backwards; // blocks start with what the previous pass read last, which may still be cached
 	const uint8_t *labels;
 };
 
@@ -44,11 +44,6 @@ template <class T> AFL_DEVICE typename T::Bits *grad_row(const AflArguments &a, 
 	return (typename T::Bits *)a.grad + (((int64_t)ch.n * a.channels + c) * a.voxels + ch.begin);
 }
 
-// Tile i of the chunk.
-template <class V> AFL_DEVICE Tile tile_of(const Chunk &ch, const V &v, int32_t i) {
-	return tile_at(v, (ch.backwards ? (ch.size - 1) / V::tile - i : i) * V::tile);
-}
-
 // The first channel that takes part.
 AFL_DEVICE int32_t first_channel(const AflArguments &a) {
 	int32_t first = a.pointwise ? a.first : a.channels;
@@ -59,8 +54,8 @@ AFL_DEVICE int32_t first_channel(const AflArguments &a) {
 template <class T, class V> AFL_DEVICE void clear_grad(const AflArguments &a, const Chunk &ch, int c) {
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	typename V::Words zeros = {};
-	for (int32_t at = 0; at < ch.size; at += V::tile)
-		store(grad_row<T>(a, ch, c), v, tile_at(v, at), zeros);
+	for (Tile tile = first_tile(v); tile.index < v.tiles; advance(v, tile))
+		store(grad_row<T>(a, ch, c), v, tile, zeros);
 }
 
 // The focusing parameter of channel c, at most 2²⁴. From there on the focal factor is
@@ -124,17 +119,21 @@ template <int count> AFL_DEVICE void block_sums(const double (&x)[count], double
 	}
 }
 
-// Ends a pass, given the thread's sum of elements, scaled by element_weight. With an
-// overlap term the reduce pass sums the elements, not the gradient pass.
+// Whether a pass sums the elements. The gradient pass, which has them at hand, does so
+// if there is one, and else the reduce pass. Both take a block's voxels in the same order,
+// so that the sums have the same bits.
+template <bool gradient> AFL_DEVICE bool sums_elements(const AflArguments &a) { return a.pointwise && (gradient || !a.coefficients); }
+
+// Ends a pass, given the thread's sum of elements, scaled by element_weight.
 template <bool gradient> AFL_DEVICE void end_pass(const AflArguments &a, double *row, double elements) {
-	if (!(gradient && a.overlap)) {
+	if (sums_elements<gradient>(a)) {
 		const double total[1] = {elements * element_unit};
 		block_sums(total, row, 1);
 	}
 	if (gradient)
-		finish_gradient(a);
+		finish_gradient(a, a.pointwise);
 	else
-		finish_reduce(a);
+		finish_reduce(a, sums_elements<false>(a));
 }
 
 } // namespace afl

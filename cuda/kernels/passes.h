@@ -4,9 +4,9 @@
 // gradient in one pass. Activation, log-likelihood, focal factor, class weights, sum
 // and derivative are fused; probabilities, a one-hot label, the un-reduced loss and a
 // voxel's normalizer never reach memory. With an overlap term (Dice, IoU, Tversky),
-// afl_reduce_* runs first and sums I, P and G by channel along with the pointwise
-// term; the gradient pass then traverses the data backwards, starting with what is
-// left in the L2 cache.
+// afl_reduce_* runs first and sums I, P and G by channel, and the pointwise term if no
+// gradient is asked for; the gradient pass then takes the blocks in reverse order,
+// starting with what is left in the L2 cache.
 //
 // *_sigmoid_*: any number of channels, one after another. The gradient pass moves
 // 9 bytes per voxel and channel in float32 (4 each for logit and gradient, 1 for the

@@ -124,16 +124,14 @@ template <class T, int channels, bool gradient> AFL_DEVICE void softmax_register
 	const Chunk ch = chunk_of(a, gradient);
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
-	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool pointwise = a.pointwise, overlap = a.overlap, focal = a.focal;
+	const bool pointwise = sums_elements<gradient>(a), overlap = a.overlap, focal = a.focal;
 	const float unit = gradient_unit(a, 2);
 	AFL_SHARED SoftmaxChannel table[channels + 1];
 	softmax_table(a, ch.n, gradient, table);
 
 	double elements = 0, I[channels] = {}, P[channels] = {};
 	uint32_t G[channels] = {};
-	for (int32_t i = 0; i < tiles; i++) {
-		const Tile tile = tile_of(ch, v, i);
+	for (Tile tile = first_tile(v); tile.index < v.tiles; advance(v, tile)) {
 		typename V::Words x[channels];
 		typename V::Labels y = {};
 		AFL_UNROLL for (int c = 0; c < channels; c++)
@@ -239,8 +237,7 @@ template <class T, bool gradient> AFL_DEVICE void softmax_memory(const AflArgume
 	const Chunk ch = chunk_of(a, gradient);
 	const V v = voxels_of<V>(a, ch.labels, ch.size);
 	const ClassBytes bytes = class_bytes(a);
-	const int32_t tiles = (ch.size + V::tile - 1) / V::tile;
-	const bool pointwise = a.pointwise, overlap = a.overlap, focal = a.focal;
+	const bool pointwise = sums_elements<gradient>(a), overlap = a.overlap, focal = a.focal;
 	const float unit = gradient_unit(a, 2);
 	const int32_t thread = (int32_t)thread_index();
 	AFL_SHARED SoftmaxChannel table[AFL_THREADS];
@@ -250,8 +247,7 @@ template <class T, bool gradient> AFL_DEVICE void softmax_memory(const AflArgume
 	enum { BATCH = 32 };
 	AFL_SHARED float part[BATCH][3][WARPS];
 	double elements = 0, I = 0, P = 0, G = 0;
-	for (int32_t i = 0; i < tiles; i++) {
-		const Tile tile = tile_of(ch, v, i);
+	for (Tile tile = first_tile(v); tile.index < v.tiles; advance(v, tile)) {
 		typename V::Labels labels = {};
 		load_classes(a, bytes, ch.n, ch.begin, ch.labels, v, tile, labels);
 		SoftmaxVoxel s[4] = {};

@@ -47,6 +47,15 @@ AFL_DEVICE uint32_t rounded(BFloat16, float x) {
 	uint32_t bits = __builtin_bit_cast(uint32_t, x);
 	return x == x ? (bits + 0x7fff + (bits >> 16 & 1)) >> 16 : 0x7fc0; // rounding must not turn a NaN into infinity
 }
+// Two numbers of half precision in a word, the first in its low bits.
+template <class T> AFL_DEVICE uint32_t rounded_pair(T, float x, float y) { return rounded(T{}, x) | rounded(T{}, y) << 16; }
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+AFL_DEVICE uint32_t rounded_pair(BFloat16, float x, float y) {
+	uint32_t pair;
+	asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(y), "f"(x));
+	return pair;
+}
+#endif
 AFL_DEVICE uint32_t rounded(Float32, double x) { return __builtin_bit_cast(uint32_t, (float)x); }
 AFL_DEVICE uint32_t rounded(Float16, double x) { return half_of(x); }
 AFL_DEVICE uint32_t rounded(BFloat16, double x) { return bfloat_of(x); }
@@ -75,30 +84,35 @@ template <class T, int count_> struct Voxels {
 	typedef typename T::Bits Bits;
 
 	int32_t size;          // of the chunk
-	int32_t first, within; // the thread's first voxel in a tile, and the distance of voxels in a group
-	bool aligned;
+	int32_t tiles, wide;   // number of tiles, and of the first ones that can be read sixteen bytes at a time
+	int32_t first, within; // the thread's first voxel in the first tile, and the distance of voxels in a group
 };
 
 template <class V> AFL_DEVICE V voxels_of(const AflArguments &a, const uint8_t *labels, int32_t size) {
 	bool whole = a.voxels % V::width == 0;
-	uint64_t misaligned = (uint64_t)a.logits % 16 | (uint64_t)a.grad % 16 | (uint64_t)labels % 4;
+	uint64_t misaligned = (uint64_t)a.logits % 16 | (uint64_t)a.grad % 16 | (uint64_t)labels % V::width;
 	int32_t t = (int32_t)thread_index();
-	return V{size, whole ? V::width * t : t, whole ? 1 : AFL_THREADS, whole && misaligned == 0};
+	return V{size, (size + V::tile - 1) / V::tile, whole && misaligned == 0 ? size / V::tile : 0, whole ? V::width * t : t, whole ? 1 : AFL_THREADS};
 }
 
-// The index in the chunk of this thread's voxel i of the tile that starts at `at`.
-template <class V> AFL_DEVICE int32_t place(const V &v, int32_t at, int32_t i) {
-	return at + v.first + (i / V::width) * (AFL_THREADS * V::width) + (i % V::width) * v.within;
-}
-
-// Tile says where in the chunk a tile starts, and whether it can be read and written
-// sixteen bytes at a time.
+// Tile is a tile of the chunk.
 struct Tile {
-	int32_t at;
-	bool wide;
+	int32_t index;
+	int32_t first; // voxel of the thread
+	bool wide;     // it can be read and written sixteen bytes at a time
 };
 
-template <class V> AFL_DEVICE Tile tile_at(const V &v, int32_t at) { return Tile{at, v.aligned && at + V::tile <= v.size}; }
+template <class V> AFL_DEVICE Tile first_tile(const V &v) { return Tile{0, v.first, v.wide > 0}; }
+template <class V> AFL_DEVICE void advance(const V &v, Tile &tile) {
+	tile.index++;
+	tile.first += V::tile;
+	tile.wide = tile.index < v.wide;
+}
+
+// The index in the chunk of this thread's voxel i of a tile.
+template <class V> AFL_DEVICE int32_t place(const V &v, Tile tile, int32_t i) {
+	return tile.first + (i / V::width) * (AFL_THREADS * V::width) + (i % V::width) * v.within;
+}
 
 // Rotates x by `by` words to the front.
 template <int by, int words> AFL_DEVICE void rotate(uint32_t (&x)[words]) {
@@ -109,27 +123,26 @@ template <int by, int words> AFL_DEVICE void rotate(uint32_t (&x)[words]) {
 		x[i] = y[i];
 }
 
-// Reads a thread's logits of a tile, 0 beyond the chunk; row points to the chunk's first
-// logit.
-template <class V> AFL_DEVICE void load_logits(const typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
-	const int32_t at = tile.at;
-	if (tile.wide) {
-		if constexpr (V::words == 2) {
-			Word2 two = load8(row + place(v, at, 0));
-			x[0] = two[0], x[1] = two[1];
-		} else {
-			AFL_UNROLL for (int w = 0; w < V::words; w += 4) {
-				Word4 four = load16(row + place(v, at, w / 4 * V::width));
-				x[w] = four[0], x[w + 1] = four[1], x[w + 2] = four[2], x[w + 3] = four[3];
-			}
+// Reads a thread's logits of a wide tile; row points to the chunk's first logit.
+template <class V> AFL_DEVICE void load_wide(const typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
+	if constexpr (V::words == 2) {
+		Word2 two = load8(row + place(v, tile, 0));
+		x[0] = two[0], x[1] = two[1];
+	} else {
+		AFL_UNROLL for (int w = 0; w < V::words; w += 4) {
+			Word4 four = load16(row + place(v, tile, w / 4 * V::width));
+			x[w] = four[0], x[w + 1] = four[1], x[w + 2] = four[2], x[w + 3] = four[3];
 		}
-		return;
 	}
+}
+
+// Reads a thread's logits of any tile one by one, 0 beyond the chunk.
+template <class V> AFL_DEVICE void load_each(const typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
 	AFL_UNROLL for (int w = 0; w < V::words; w++)
 		x[w] = 0;
 	AFL_ROLL for (int r = 0; r < V::rounds; r++) {
 		AFL_UNROLL for (int i = 0; i < 4; i++) {
-			int32_t p = place(v, at, 4 * r + i);
+			int32_t p = place(v, tile, 4 * r + i);
 			if (p < v.size)
 				x[i * V::four / 4] |= (uint32_t)row[p] << (i * V::four % 4 * 8);
 		}
@@ -137,21 +150,27 @@ template <class V> AFL_DEVICE void load_logits(const typename V::Bits *row, cons
 	}
 }
 
+template <class V> AFL_DEVICE void load_logits(const typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
+	if (tile.wide)
+		load_wide(row, v, tile, x);
+	else
+		load_each(row, v, tile, x);
+}
+
 // Writes a thread's values of a tile.
 template <class V> AFL_DEVICE void store(typename V::Bits *row, const V &v, Tile tile, typename V::Words &x) {
-	const int32_t at = tile.at;
 	if (tile.wide) {
 		if constexpr (V::words == 2) {
-			store8(row + place(v, at, 0), Word2{x[0], x[1]});
+			store8(row + place(v, tile, 0), Word2{x[0], x[1]});
 		} else {
 			AFL_UNROLL for (int w = 0; w < V::words; w += 4)
-				store16(row + place(v, at, w / 4 * V::width), Word4{x[w], x[w + 1], x[w + 2], x[w + 3]});
+				store16(row + place(v, tile, w / 4 * V::width), Word4{x[w], x[w + 1], x[w + 2], x[w + 3]});
 		}
 		return;
 	}
 	AFL_ROLL for (int r = 0; r < V::rounds; r++) {
 		AFL_UNROLL for (int i = 0; i < 4; i++) {
-			int32_t p = place(v, at, 4 * r + i);
+			int32_t p = place(v, tile, 4 * r + i);
 			if (p < v.size)
 				row[p] = (typename V::Bits)(x[i * V::four / 4] >> (i * V::four % 4 * 8));
 		}
@@ -166,10 +185,10 @@ template <class T, int words> AFL_DEVICE void widen4(const uint32_t (&x)[words],
 }
 template <class T, int words> AFL_DEVICE void round4(uint32_t (&x)[words], int from, const float (&y)[4]) {
 	AFL_UNROLL for (int i = 0; i < 4; i += T::per_word) {
-		uint32_t &word = x[(from + i) / T::per_word];
-		word = rounded(T{}, y[i]);
-		if (T::per_word == 2)
-			word |= rounded(T{}, y[i + 1]) << 16;
+		if constexpr (T::per_word == 2)
+			x[(from + i) / 2] = rounded_pair(T{}, y[i], y[i + 1]);
+		else
+			x[from + i] = rounded(T{}, y[i]);
 	}
 }
 

@@ -86,6 +86,17 @@ const packWords = 1 << 10 // of a unit of work
 // first. It panics if there are more or fewer words than the voxels take up; the bits after the
 // last voxel are 0.
 func FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []Run, count int) {
+	return new(Finder).FindBits(words, shape, neighborhood)
+}
+
+// Finder finds components in memory that it keeps from call to call.
+type Finder struct {
+	slabs []slab
+	forest
+}
+
+// FindBits is [FindBits]. The runs are valid until the next call.
+func (f *Finder) FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []Run, count int) {
 	slices, rows, columns := shape[0], shape[1], shape[2]
 	if voxels := slices * rows * columns; len(words) != (voxels+63)/64 {
 		panic(fmt.Sprintf("components: shape %v has %d voxels, mask has %d words", shape, voxels, len(words)))
@@ -98,12 +109,14 @@ func FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []R
 	}
 	// The result does not depend on the slabs.
 	const slabVoxels = 1 << 15
-	slabs := make([]slab, max(1, min(slices, len(words)*64/slabVoxels)))
-	f := forest{first: make([]int, slices*rows+1), rows: rows, columns: columns, neighborhood: neighborhood}
-	parallel.Each(len(slabs), func(i int) {
+	n := max(1, min(slices, len(words)*64/slabVoxels))
+	f.slabs = grow(f.slabs, n)
+	slabs := f.slabs
+	f.first, f.rows, f.columns, f.neighborhood = grow(f.first, slices*rows+1), rows, columns, neighborhood
+	parallel.Each(n, func(i int) {
 		s := &slabs[i]
-		s.from, s.to = i*slices/len(slabs), (i+1)*slices/len(slabs)
-		s.scan(words, &f)
+		s.from, s.to = i*slices/n, (i+1)*slices/n
+		s.scan(words, &f.forest)
 	})
 	total := 0
 	for i := range slabs {
@@ -111,7 +124,7 @@ func FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []R
 		total += len(slabs[i].runs)
 	}
 	f.first[slices*rows] = total
-	f.runs, f.parent = make([]Run, total), make([]int, total)
+	f.runs, f.parent = grow(f.runs, total), grow(f.parent, total)
 	parallel.Each(len(slabs), func(i int) {
 		s := &slabs[i]
 		copy(f.runs[s.offset:], s.runs)
@@ -141,6 +154,14 @@ func FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []R
 	return f.runs, count
 }
 
+// grow returns s with length n, in the same memory if that is large enough.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return append(s[:cap(s)], make([]T, n-cap(s))...)
+	}
+	return s[:n]
+}
+
 // slab is a range of slices.
 type slab struct {
 	from, to int
@@ -152,7 +173,7 @@ type slab struct {
 func (s *slab) scan(words []uint64, f *forest) {
 	row := s.from * f.rows
 	rowEnd, end := (row+1)*f.columns, s.to*f.rows*f.columns
-	f.first[row] = 0
+	f.first[row], s.runs = 0, s.runs[:0]
 	for at := row * f.columns; ; {
 		if at = next(words, at, end, 0); at == end {
 			break

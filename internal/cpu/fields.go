@@ -16,7 +16,7 @@ import (
 //	Σ w·d·p,  or with Square  Σ w·(|a|+|b|)·(p−t)²,
 //
 // where w are the voxel weights, and multiplies the derivative by a scale. It runs the row
-// kernels, by the sigmoid of any channels or the softmax of two.
+// kernels, with Square by the sigmoid of any channels or the softmax of two, else by both of any.
 type Fields struct {
 	Batch      *plan.Batch
 	Activation plan.Activation // [plan.Sigmoid] or [plan.Softmax]
@@ -27,6 +27,9 @@ type Fields struct {
 	A, B   any
 	Signed bool
 	Inside float64
+	// Elements is nil, or without Square receives the elements, w·d·p, N×K×V and like
+	// Upstream of the logits' type. Upstream is nil or multiplies the gradient of each.
+	Elements, Upstream any
 	// Scale multiplies the gradient, N×K.
 	Scale []float64
 	// Grad is nil or receives the gradient with respect to the logits.
@@ -83,6 +86,7 @@ func newHostPass[T real](b *batch, k *kernels, kernels *rowKernels[T], grad *ten
 		coef := f.coef[i*kernel.RowCoefs:][:kernel.RowCoefs]
 		set := func(at int, v float64) { good = setConstant(coef, at, v) && good }
 		factor := func(at int, v float64) { good = setConstant(coef, at, v) && isFactor[T](v) && good }
+		set(kernel.CoefChannel, float64(i%b.C))
 		terms.constants(i/b.C, i%b.C, set, factor)
 	}
 	if !good {
@@ -146,22 +150,52 @@ func (f fieldPass[T]) constants(sample, channel int, set, factor func(at int, v 
 }
 
 func (f fieldPass[T]) compute(t *rowTile[T]) {
-	a := &t.s.args
+	a, s := &t.s.args, t.s
+	several := f.Activation == plan.Softmax && t.C > 2
+	if several {
+		t.exponentials(0)
+		clear(s.derivative)
+	}
 	for j, c := range f.Channels {
-		t.logistic(c, f.Activation == plan.Softmax)
+		run := kernel.RowField
+		if several {
+			run = kernel.RowSoftmaxField
+			if t.channel(c); !t.wantGrad {
+				a.row[kernel.ArgDerivative] = nil
+			}
+		} else {
+			t.logistic(c, f.Activation == plan.Softmax)
+		}
 		at := (t.sample*len(f.Channels)+j)*t.V + t.lo
 		switch {
 		case f.Square:
-			a.row[kernel.ArgField], a.row[kernel.ArgField0] = t.fieldRow(f.A, at, 0), t.fieldRow(f.B, at, 1)
-			t.run(kernel.RowFieldSquare)
+			run = kernel.RowFieldSquare
+			a.row[kernel.ArgField], a.row[kernel.ArgField0] = t.fieldRow(f.A, at, s.field[0]), t.fieldRow(f.B, at, s.field[1])
 		case f.Signed:
-			a.row[kernel.ArgField], a.row[kernel.ArgField0] = t.s.field[0], t.fieldRow(f.A, at, 1)
+			a.row[kernel.ArgField], a.row[kernel.ArgField0] = s.field[0], t.fieldRow(f.A, at, s.field[1])
 			t.run(kernel.RowDistance)
-			t.run(kernel.RowField)
 		default:
-			a.row[kernel.ArgField], a.row[kernel.ArgField0] = t.fieldRow(f.A, at, 0), nil
-			t.run(kernel.RowField)
+			a.row[kernel.ArgField], a.row[kernel.ArgField0] = t.fieldRow(f.A, at, s.field[0]), nil
 		}
+		a.row[kernel.ArgUpstream] = s.ones
+		if f.Upstream != nil {
+			a.row[kernel.ArgUpstream] = t.fieldRow(f.Upstream, at, rowOf(s.upstream, 0))
+		}
+		var elements []T
+		if f.Elements != nil {
+			elements = rowOf(s.elements, 0)
+			if same, ok := f.Elements.([]T); ok && !t.padded() {
+				elements = same[at:][:t.hi-t.lo]
+			}
+		}
+		a.row[kernel.ArgElements] = elements
+		t.run(run)
+		if f.Elements != nil {
+			t.storeField(f.Elements, at, elements)
+		}
+	}
+	if several && t.wantGrad {
+		t.pullback(0)
 	}
 }
 
@@ -171,15 +205,14 @@ func (f fieldPass[T]) total(acc []float64, sum func(channel, i int) float64) {
 	}
 }
 
-// fieldRow returns the numbers of a field from index at on, in scratch row i where they are
-// converted or padded.
-func (t *rowTile[T]) fieldRow(field any, at, i int) []T {
+// fieldRow returns the numbers of a field from index at on, in a row of scratch memory where
+// they are converted or padded.
+func (t *rowTile[T]) fieldRow(field any, at int, row []T) []T {
 	n := t.hi - t.lo
 	src, same := field.([]T)
 	if same && !t.padded() {
 		return src[at:][:n]
 	}
-	row := t.s.field[i]
 	if same {
 		copy(row, src[at:][:n])
 	} else {
@@ -187,6 +220,22 @@ func (t *rowTile[T]) fieldRow(field any, at, i int) []T {
 	}
 	clear(row[n:t.processed])
 	return row
+}
+
+// storeField stores the numbers of a row in a field from index at on, unless they are there.
+func (t *rowTile[T]) storeField(field any, at int, row []T) {
+	n := t.hi - t.lo
+	if same, ok := field.([]T); ok {
+		if t.padded() {
+			copy(same[at:][:n], row)
+		}
+		return
+	}
+	wide := t.s.wide[:n]
+	for i, v := range row[:n] {
+		wide[i] = float64(v)
+	}
+	StoreFloats(field, at, wide)
 }
 
 // convertFloats copies data[at:at+len(dst)] to dst; data is a []float32 or a []float64.

@@ -173,10 +173,10 @@ func TestBinary(t *testing.T) {
 				for _, spread := range []float64{2, 30} {
 					for _, log := range []bool{false, true} {
 						b := hostBatch(dt, channels, voxels, spread)
-						pass := Binary{Batch: b, Log: log, Factor: [2]float64{0.3, 1.7}, Gamma: [2]float64{0.6, 1.4}, Scale: 0.2, Slope: [][2]float64{{0.5, -0.25}, {-1, 2}}}
+						pass := Binary{Batch: b, Log: log, Factor: [][2]float64{{0.3, 1.7}}, Gamma: [][2]float64{{0.6, 1.4}}, Scale: 0.2, Slope: [][2]float64{{0.5, -0.25}, {-1, 2}}}
 						weights := floatsOf(b.VoxelWeight)
 						if log {
-							pass.Gamma[0] = pass.Gamma[1]
+							pass.Gamma[0][0] = pass.Gamma[0][1]
 						}
 						activation := plan.Sigmoid
 						if channels == 2 {
@@ -195,7 +195,7 @@ func TestBinary(t *testing.T) {
 								if miss > 0.5 {
 									nll = -math.Log(hit)
 								}
-								gamma, m := pass.Gamma[y], pass.Factor[y]
+								gamma, m := pass.Gamma[0][y], pass.Factor[0][y]
 								element, d := m*math.Pow(miss, gamma)*nll, m*math.Pow(miss, gamma)*(miss+gamma*hit*nll)
 								if log {
 									element, d = m*math.Pow(nll, gamma), m*gamma*math.Pow(nll, gamma-1)*miss
@@ -242,7 +242,7 @@ func TestBinaryBeyondFloat32(t *testing.T) {
 	b.VoxelWeight = nil
 	x, y := b.Logits.Data().([]float32), b.Target.Tensor.Data().([]uint8)
 	x[5], y[5] = -3e38, 1
-	pass := Binary{Batch: b, Log: true, Factor: [2]float64{1, 1}, Gamma: [2]float64{2, 2}}
+	pass := Binary{Batch: b, Log: true, Factor: [][2]float64{{1, 1}}, Gamma: [][2]float64{{2, 2}}}
 	sums, _ := onAllTiers(t, func(k Backend) (sums, grad []float64) {
 		all, err := k.Binary(&pass)
 		require.NoError(t, err)

@@ -59,6 +59,43 @@ func (k Backend) TargetMasks(in *plan.Batch, channels []int) (*Masks, error) {
 	return masks, err
 }
 
+// IgnoredMasks returns where voxels of each sample are ignored, of a target of class indices
+// that fit a byte.
+func (k Backend) IgnoredMasks(in *plan.Batch) (*Masks, error) {
+	b, kernels := open(in), k.kernels()
+	labels := newLabelReader(b, kernels)
+	masks := NewMasks(b.N, b.V)
+	_, err := sumChunks(b.N, b.V, 0, parallel.Forwards, func(ch chunk, _ []float64, s *scratch) error {
+		for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
+			hi := min(lo+stripVoxels, ch.hi)
+			whole := (hi - lo + 63) / 64
+			y := s.strip.y[:64*whole]
+			if err := labels.read(ch.n, lo, hi, y, &s.strip.class); err != nil {
+				return err
+			}
+			clear(y[hi-lo:])
+			kernels.pack(masks.At(ch.n)[lo/64:][:whole], y, noClass)
+		}
+		return nil
+	})
+	return masks, err
+}
+
+// Unpack stores the bits of a mask as bytes of 0 and 1.
+func (k Backend) Unpack(dst []uint8, mask []uint64) {
+	const part = 1 << 8 // words
+	unpack := k.kernels().unpack
+	parallel.Each((len(mask)+part-1)/part, func(i int) {
+		words := mask[i*part : min((i+1)*part, len(mask))]
+		to := dst[64*i*part:]
+		whole := min(len(words), len(to)/64)
+		unpack(to[:64*whole], words[:whole])
+		for j := 64 * whole; j < min(64*len(words), len(to)); j++ {
+			to[j] = uint8(words[j/64] >> (j % 64) & 1)
+		}
+	})
+}
+
 // classOf is the class of the positive voxels of a channel.
 func (b *batch) classOf(channel int) uint8 {
 	if b.C == 1 {

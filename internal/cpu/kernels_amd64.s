@@ -60363,46 +60363,59 @@ TEXT ·rowField32AVX512(SB), NOSPLIT, $0-16
 	MOVQ    120(AX), CX
 	MOVQ    384(AX), DI
 	MOVQ    336(AX), R8
-	MOVQ    360(AX), CX
-	MOVQ    432(AX), R9
-	VMOVUPS (R9), Z0
-	VMOVUPS 320(R9), Z1
+	MOVQ    48(AX), R9
+	MOVQ    72(AX), R10
+	MOVQ    432(AX), R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 320(R11), Z1
 	XORQ    CX, CX
 
 loop:
-	VMOVUPS      (SI)(CX*4), Z2
-	VMOVUPS      64(SI)(CX*4), Z3
-	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z2, K1
-	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z3, K2
-	VMOVUPS.Z    (BX)(CX*4), K1, Z4
-	VMOVUPS.Z    64(BX)(CX*4), K2, Z5
-	VMOVUPS      2048(DI)(CX*4), Z6
-	VMOVUPS      2112(DI)(CX*4), Z7
-	VMOVUPS      (DI)(CX*4), Z8
-	VMOVUPS      64(DI)(CX*4), Z9
-	VMULPS       Z6, Z8, Z8
-	VMULPS       Z7, Z9, Z9
-	VPMOVD2M     Z4, K1
-	VPMOVD2M     Z5, K2
-	VBLENDMPS    Z8, Z6, K1, Z4
-	VBLENDMPS    Z9, Z7, K2, Z5
-	VBLENDMPS    Z6, Z8, K1, Z10
-	VBLENDMPS    Z7, Z9, K2, Z10
-	VMULPS       Z6, Z8, Z6
-	VMULPS       Z7, Z9, Z7
-	PREFETCHT0   2048(R8)(CX*4)
-	PREFETCHT0   2112(R8)(CX*4)
-	VMOVUPS      (R8)(CX*4), Z8
-	VMOVUPS      64(R8)(CX*4), Z9
-	VMULPS       Z2, Z8, Z2
-	VMULPS       Z3, Z9, Z3
-	VFMADD231PS  Z2, Z4, Z0
-	VFMADD231PS  Z3, Z5, Z0
-	MOVQ         24(AX), R10
-	TESTQ        R10, R10
+	VMOVUPS     (SI)(CX*4), Z2
+	VMOVUPS     64(SI)(CX*4), Z3
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS.Z   (BX)(CX*4), K1, Z4
+	VMOVUPS.Z   64(BX)(CX*4), K2, Z5
+	VMOVUPS     2048(DI)(CX*4), Z6
+	VMOVUPS     2112(DI)(CX*4), Z7
+	VMOVUPS     (DI)(CX*4), Z8
+	VMOVUPS     64(DI)(CX*4), Z9
+	VMULPS      Z6, Z8, Z8
+	VMULPS      Z7, Z9, Z9
+	VPMOVD2M    Z4, K3
+	VPMOVD2M    Z5, K4
+	VBLENDMPS   Z8, Z6, K3, Z4
+	VBLENDMPS   Z9, Z7, K4, Z5
+	VBLENDMPS   Z6, Z8, K3, Z10
+	VBLENDMPS   Z7, Z9, K4, Z10
+	VMULPS      Z6, Z8, Z6
+	VMULPS      Z7, Z9, Z7
+	PREFETCHT0  2048(R8)(CX*4)
+	PREFETCHT0  2112(R8)(CX*4)
+	VMOVUPS     (R8)(CX*4), Z8
+	VMOVUPS     64(R8)(CX*4), Z9
+	VMULPS      Z2, Z8, Z2
+	VMULPS      Z3, Z9, Z3
+	VFMADD231PS Z2, Z4, Z0
+	VFMADD231PS Z3, Z5, Z0
+	TESTQ       R9, R9
+	JZ          noElements
+	VMULPS      Z4, Z2, Z4
+	VMULPS      Z5, Z3, Z5
+	VMOVUPS     Z4, (R9)(CX*4)
+	VMOVUPS     Z5, 64(R9)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R12
+	TESTQ        R12, R12
 	JZ           noGradient
 	VMULPS.BCST  24(DX), Z2, Z2
 	VMULPS.BCST  24(DX), Z3, Z3
+	VMOVUPS.Z    (R10)(CX*4), K1, Z4
+	VMOVUPS.Z    64(R10)(CX*4), K2, Z5
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z5, Z3, Z3
 	VMULPS       Z6, Z2, Z2
 	VMULPS       Z7, Z3, Z3
 	VBROADCASTSS constants<>+64(SB), Z4
@@ -60410,42 +60423,42 @@ loop:
 	VFMADD231PS  Z3, Z4, Z1
 	VXORPS.BCST  constants<>+0(SB), Z2, Z4
 	VXORPS.BCST  constants<>+0(SB), Z3, Z5
-	MOVQ         24(AX), R10
+	MOVQ         24(AX), R12
 	CMPB         512(AX), $0x00
 	JE           store1
-	VMOVUPS      (R10)(CX*4), Z6
-	VMOVUPS      64(R10)(CX*4), Z7
+	VMOVUPS      (R12)(CX*4), Z6
+	VMOVUPS      64(R12)(CX*4), Z7
 	VADDPS       Z6, Z2, Z2
 	VADDPS       Z7, Z3, Z3
 	VMOVAPS      Z2, Z2
 	VMOVAPS      Z3, Z3
 
 store1:
-	VMOVUPS Z2, (R10)(CX*4)
-	VMOVUPS Z3, 64(R10)(CX*4)
-	MOVQ    192(AX), R10
-	TESTQ   R10, R10
+	VMOVUPS Z2, (R12)(CX*4)
+	VMOVUPS Z3, 64(R12)(CX*4)
+	MOVQ    192(AX), R12
+	TESTQ   R12, R12
 	JZ      noOpposite
 	CMPB    512(AX), $0x00
 	JE      store2
-	VMOVUPS (R10)(CX*4), Z2
-	VMOVUPS 64(R10)(CX*4), Z3
+	VMOVUPS (R12)(CX*4), Z2
+	VMOVUPS 64(R12)(CX*4), Z3
 	VADDPS  Z2, Z4, Z2
 	VADDPS  Z3, Z5, Z3
 	VMOVAPS Z2, Z4
 	VMOVAPS Z3, Z5
 
 store2:
-	VMOVUPS Z4, (R10)(CX*4)
-	VMOVUPS Z5, 64(R10)(CX*4)
+	VMOVUPS Z4, (R12)(CX*4)
+	VMOVUPS Z5, 64(R12)(CX*4)
 
 noOpposite:
 noGradient:
 	ADDQ    $0x20, CX
 	CMPQ    CX, n+8(FP)
 	JL      loop
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 320(R9)
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 320(R11)
 	VZEROUPPER
 	RET
 
@@ -61113,6 +61126,508 @@ noGradient:
 	JL      loop
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 320(R9)
+	VZEROUPPER
+	RET
+
+// func rowSoftmaxField32AVX512(args *byte, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·rowSoftmaxField32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    96(AX), DX
+	MOVQ    336(AX), BX
+	MOVQ    72(AX), SI
+	MOVQ    264(AX), DI
+	MOVQ    384(AX), R8
+	MOVQ    48(AX), R9
+	MOVQ    288(AX), R10
+	MOVQ    432(AX), R11
+	VMOVUPS (R11), Z0
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS     (DX)(AX*4), Z1
+	VMOVUPS     64(DX)(AX*4), Z2
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z1, K1
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z2, K2
+	VMOVUPS     (DI)(AX*4), Z3
+	VMOVUPS     64(DI)(AX*4), Z4
+	VMOVUPS     6144(R8)(AX*4), Z5
+	VMOVUPS     6208(R8)(AX*4), Z6
+	VMULPS      Z5, Z3, Z3
+	VMULPS      Z6, Z4, Z4
+	PREFETCHT0  2048(BX)(AX*4)
+	PREFETCHT0  2112(BX)(AX*4)
+	VMOVUPS     (BX)(AX*4), Z5
+	VMOVUPS     64(BX)(AX*4), Z6
+	VMULPS      Z1, Z5, Z1
+	VMULPS      Z2, Z6, Z2
+	VFMADD231PS Z1, Z3, Z0
+	VFMADD231PS Z2, Z4, Z0
+	TESTQ       R9, R9
+	JZ          noElements
+	VMULPS      Z3, Z1, Z5
+	VMULPS      Z4, Z2, Z6
+	VMOVUPS     Z5, (R9)(AX*4)
+	VMOVUPS     Z6, 64(R9)(AX*4)
+
+noElements:
+	TESTQ       R10, R10
+	JZ          noGradient
+	VMULPS.BCST 24(CX), Z1, Z1
+	VMULPS.BCST 24(CX), Z2, Z2
+	VMOVUPS.Z   (SI)(AX*4), K1, Z5
+	VMOVUPS.Z   64(SI)(AX*4), K2, Z6
+	VMULPS      Z5, Z1, Z1
+	VMULPS      Z6, Z2, Z2
+	VMULPS      Z3, Z1, Z1
+	VMULPS      Z4, Z2, Z2
+	VMOVUPS     Z1, (R10)(AX*4)
+	VMOVUPS     Z2, 64(R10)(AX*4)
+
+noGradient:
+	ADDQ    $0x20, AX
+	CMPQ    AX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R11)
+	VZEROUPPER
+	RET
+
+// func rowLabel32AVX512(args *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·rowLabel32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 384(AX), SI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS     (DX)(AX*4), Z0
+	VMOVUPS     64(DX)(AX*4), Z1
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z0, K1
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z1, K2
+	VMOVUPS     (SI)(AX*4), Z0
+	VMOVUPS     64(SI)(AX*4), Z1
+	VMOVUPS.Z   (CX)(AX*4), K1, Z2
+	VMOVUPS.Z   64(CX)(AX*4), K2, Z3
+	VSUBPS      Z2, Z0, Z0
+	VSUBPS      Z3, Z1, Z1
+	VMOVUPS     8192(SI)(AX*4), Z2
+	VMOVUPS     8256(SI)(AX*4), Z3
+	VADDPS      Z2, Z0, Z0
+	VADDPS      Z3, Z1, Z1
+	VMOVUPS     (BX)(AX*4), Z2
+	VMOVUPS     64(BX)(AX*4), Z3
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS     10240(SI)(AX*4), Z2
+	VMOVUPS     10304(SI)(AX*4), Z3
+	VBLENDMPS   Z0, Z2, K1, Z0
+	VBLENDMPS   Z1, Z3, K2, Z1
+	VMOVUPS     Z0, 10240(SI)(AX*4)
+	VMOVUPS     Z1, 10304(SI)(AX*4)
+	ADDQ        $0x20, AX
+	CMPQ        AX, n+8(FP)
+	JL          loop
+	VZEROUPPER
+	RET
+
+// func rowLabelPower32AVX512(args *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·rowLabelPower32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 384(AX), DX
+	XORQ AX, AX
+
+loop:
+	VMOVUPS           10240(DX)(AX*4), Z0
+	VMOVUPS           10304(DX)(AX*4), Z1
+	VMAXPS.BCST       constants<>+1120(SB), Z0, Z2
+	VMAXPS.BCST       constants<>+1120(SB), Z1, Z3
+	VPSUBD.BCST       constants<>+928(SB), Z2, Z4
+	VPSUBD.BCST       constants<>+928(SB), Z3, Z5
+	VPSRAD            $0x17, Z4, Z4
+	VPSRAD            $0x17, Z5, Z5
+	VPSLLD            $0x17, Z4, Z6
+	VPSLLD            $0x17, Z5, Z7
+	VPSUBD            Z6, Z2, Z2
+	VPSUBD            Z7, Z3, Z3
+	VCVTDQ2PS         Z4, Z4
+	VCVTDQ2PS         Z5, Z5
+	VSUBPS.BCST       constants<>+256(SB), Z2, Z2
+	VSUBPS.BCST       constants<>+256(SB), Z3, Z3
+	VMULPS            Z2, Z2, Z6
+	VMULPS            Z3, Z3, Z7
+	VBROADCASTSS      constants<>+800(SB), Z8
+	VBROADCASTSS      constants<>+800(SB), Z9
+	VFMADD231PS.BCST  constants<>+960(SB), Z2, Z8
+	VFMADD231PS.BCST  constants<>+960(SB), Z3, Z9
+	VBROADCASTSS      constants<>+736(SB), Z10
+	VBROADCASTSS      constants<>+736(SB), Z11
+	VFMADD231PS.BCST  constants<>+992(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+992(SB), Z3, Z11
+	VFMADD231PS       Z6, Z8, Z10
+	VFMADD231PS       Z7, Z9, Z11
+	VBROADCASTSS      constants<>+672(SB), Z8
+	VBROADCASTSS      constants<>+672(SB), Z9
+	VFMADD231PS.BCST  constants<>+1024(SB), Z2, Z8
+	VFMADD231PS.BCST  constants<>+1024(SB), Z3, Z9
+	VFMADD231PS       Z6, Z10, Z8
+	VFMADD231PS       Z7, Z11, Z9
+	VBROADCASTSS      constants<>+608(SB), Z10
+	VBROADCASTSS      constants<>+608(SB), Z11
+	VFMADD231PS.BCST  constants<>+1056(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+1056(SB), Z3, Z11
+	VFMADD231PS       Z6, Z8, Z10
+	VFMADD231PS       Z7, Z9, Z11
+	VBROADCASTSS      constants<>+1088(SB), Z8
+	VBROADCASTSS      constants<>+1088(SB), Z9
+	VFMADD231PS       Z2, Z10, Z8
+	VFMADD231PS       Z3, Z11, Z9
+	VMULPS.BCST       constants<>+192(SB), Z4, Z10
+	VMULPS.BCST       constants<>+192(SB), Z5, Z11
+	VADDPS            Z2, Z10, Z12
+	VADDPS            Z3, Z11, Z13
+	VSUBPS            Z10, Z12, Z10
+	VSUBPS            Z11, Z13, Z11
+	VSUBPS            Z10, Z2, Z2
+	VSUBPS            Z11, Z3, Z3
+	VFMADD231PS.BCST  constants<>+224(SB), Z4, Z2
+	VFMADD231PS.BCST  constants<>+224(SB), Z5, Z3
+	VFMADD231PS       Z6, Z8, Z2
+	VFMADD231PS       Z7, Z9, Z3
+	VADDPS            Z2, Z12, Z2
+	VADDPS            Z3, Z13, Z3
+	VMULPS.BCST       12(CX), Z2, Z2
+	VMULPS.BCST       12(CX), Z3, Z3
+	VCMPPS.BCST       $0x1e, constants<>+1664(SB), Z2, K1
+	VCMPPS.BCST       $0x1e, constants<>+1664(SB), Z3, K2
+	VMINPS.BCST       constants<>+1664(SB), Z2, Z2
+	VMINPS.BCST       constants<>+1664(SB), Z3, Z3
+	VBROADCASTSS      constants<>+96(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMAXPS            Z3, Z4, Z3
+	VBROADCASTSS      constants<>+160(SB), Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z4
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z5
+	VRNDSCALEPS       $0x00, Z4, Z4
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VFNMADD231PS.BCST constants<>+192(SB), Z4, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z4, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z3
+	VMULPS            Z2, Z2, Z6
+	VMULPS            Z3, Z3, Z7
+	VBROADCASTSS      constants<>+352(SB), Z8
+	VBROADCASTSS      constants<>+352(SB), Z9
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z8
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z9
+	VFMADD231PS.BCST  constants<>+416(SB), Z6, Z8
+	VFMADD231PS.BCST  constants<>+416(SB), Z7, Z9
+	VBROADCASTSS      constants<>+288(SB), Z10
+	VBROADCASTSS      constants<>+288(SB), Z11
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z10
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z11
+	VFMADD231PS       Z6, Z8, Z10
+	VFMADD231PS       Z7, Z9, Z11
+	VFMADD231PS       Z6, Z10, Z2
+	VFMADD231PS       Z7, Z11, Z3
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VSCALEFPS         Z4, Z2, Z2
+	VSCALEFPS         Z5, Z3, Z3
+	VBLENDMPS.BCST    constants<>+1536(SB), Z2, K1, Z2
+	VBLENDMPS.BCST    constants<>+1536(SB), Z3, K2, Z3
+	VCMPPS.BCST       $0x1d, constants<>+1120(SB), Z0, K1
+	VCMPPS.BCST       $0x1d, constants<>+1120(SB), Z1, K2
+	VMOVAPS.Z         Z2, K1, Z0
+	VMOVAPS.Z         Z3, K2, Z1
+	VMOVUPS           Z0, 12288(DX)(AX*4)
+	VMOVUPS           Z1, 12352(DX)(AX*4)
+	ADDQ              $0x20, AX
+	CMPQ              AX, n+8(FP)
+	JL                loop
+	VZEROUPPER
+	RET
+
+// func rowLabelSums32AVX512(args *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·rowLabelSums32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    96(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    264(AX), SI
+	MOVQ    384(AX), DI
+	MOVQ    432(AX), R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z4
+	VMOVUPS      64(DX)(AX*4), Z5
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z4, K1
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z5, K1
+	VMOVUPS      (SI)(AX*4), Z6
+	VMOVUPS      64(SI)(AX*4), Z7
+	VMOVUPS      6144(DI)(AX*4), Z8
+	VMOVUPS      6208(DI)(AX*4), Z9
+	VMOVUPS      (BX)(AX*4), Z10
+	VMOVUPS      64(BX)(AX*4), Z11
+	VMULPS       Z8, Z6, Z12
+	VMULPS       Z9, Z7, Z13
+	VMULPS       Z4, Z12, Z12
+	VMULPS       Z5, Z13, Z13
+	VMOVUPS      4096(DI)(AX*4), Z14
+	VMOVUPS      4160(DI)(AX*4), Z15
+	VMOVUPS      2048(DI)(AX*4), Z16
+	VMOVUPS      2112(DI)(AX*4), Z17
+	VCMPPS.BCST  $0x00, 36(CX), Z16, K1
+	VCMPPS.BCST  $0x00, 36(CX), Z17, K2
+	VSUBPS       Z6, Z14, Z6
+	VSUBPS       Z7, Z15, Z7
+	VADDPS.BCST  constants<>+256(SB), Z6, Z6
+	VADDPS.BCST  constants<>+256(SB), Z7, Z7
+	VBLENDMPS    Z14, Z6, K1, Z6
+	VBLENDMPS    Z15, Z7, K2, Z7
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z9, Z7, Z7
+	VMULPS       Z4, Z6, Z6
+	VMULPS       Z5, Z7, Z7
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z10, K1
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z11, K2
+	VMOVUPS      12288(DI)(AX*4), Z8
+	VMOVUPS      12352(DI)(AX*4), Z9
+	VMULPS.BCST  (CX), Z8, Z8
+	VMULPS.BCST  (CX), Z9, Z9
+	VMOVAPS.Z    Z8, K1, Z8
+	VMOVAPS.Z    Z9, K2, Z9
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z9, Z0
+	VFMADD231PS  Z12, Z10, Z1
+	VFMADD231PS  Z13, Z11, Z1
+	VBROADCASTSS constants<>+256(SB), Z4
+	VSUBPS       Z10, Z4, Z5
+	VSUBPS       Z11, Z4, Z4
+	VFMADD231PS  Z12, Z5, Z2
+	VFMADD231PS  Z13, Z4, Z2
+	VFMADD231PS  Z6, Z10, Z3
+	VFMADD231PS  Z7, Z11, Z3
+	ADDQ         $0x20, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	VMOVUPS      Z2, 128(R8)
+	VMOVUPS      Z3, 192(R8)
+	VZEROUPPER
+	RET
+
+// func rowLabelGrad32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowLabelGrad32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 264(AX), SI
+	MOVQ 288(AX), DI
+	MOVQ 384(AX), R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS        (DX)(AX*4), Z0
+	VMOVUPS        64(DX)(AX*4), Z1
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z0, K1
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z1, K1
+	VMOVUPS        (BX)(AX*4), Z2
+	VMOVUPS        64(BX)(AX*4), Z3
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z2, K1
+	VCMPPS.BCST    $0x1e, constants<>+64(SB), Z3, K2
+	VMOVUPS        (SI)(AX*4), Z2
+	VMOVUPS        64(SI)(AX*4), Z3
+	VMOVUPS        6144(R8)(AX*4), Z4
+	VMOVUPS        6208(R8)(AX*4), Z5
+	VMULPS         Z4, Z2, Z2
+	VMULPS         Z5, Z3, Z3
+	VMOVUPS        12288(R8)(AX*4), Z4
+	VMOVUPS        12352(R8)(AX*4), Z5
+	VMULPS.BCST    (CX), Z4, Z4
+	VMULPS.BCST    (CX), Z5, Z5
+	VMOVUPS        10240(R8)(AX*4), Z6
+	VMOVUPS        10304(R8)(AX*4), Z7
+	VMAXPS.BCST    constants<>+1120(SB), Z6, Z6
+	VMAXPS.BCST    constants<>+1120(SB), Z7, Z7
+	VDIVPS         Z6, Z4, Z4
+	VDIVPS         Z7, Z5, Z5
+	VMULPS.BCST    12(CX), Z4, Z4
+	VMULPS.BCST    12(CX), Z5, Z5
+	VMULPS.BCST    24(CX), Z4, Z4
+	VMULPS.BCST    24(CX), Z5, Z5
+	VMOVAPS.Z      Z4, K1, Z4
+	VMOVAPS.Z      Z5, K2, Z5
+	VXORPS.BCST    constants<>+0(SB), Z4, Z4
+	VXORPS.BCST    constants<>+0(SB), Z5, Z5
+	VBROADCASTSS   44(CX), Z6
+	VBLENDMPS.BCST 40(CX), Z6, K1, Z7
+	VBLENDMPS.BCST 40(CX), Z6, K2, Z6
+	VFMADD231PS    Z2, Z7, Z4
+	VFMADD231PS    Z3, Z6, Z5
+	VMULPS         Z0, Z4, Z0
+	VMULPS         Z1, Z5, Z1
+	VMOVUPS        Z0, (DI)(AX*4)
+	VMOVUPS        Z1, 64(DI)(AX*4)
+	ADDQ           $0x20, AX
+	CMPQ           AX, n+8(FP)
+	JL             loop
+	VZEROUPPER
+	RET
+
+// func rowOverlapElements32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowOverlapElements32AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS          (BX)(AX*4), Z0
+	VMOVUPS          64(BX)(AX*4), Z1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z0, K1
+	VCMPPS.BCST      $0x1e, constants<>+64(SB), Z1, K2
+	VMOVUPS.Z        (DX)(AX*4), K1, Z2
+	VMOVUPS.Z        64(DX)(AX*4), K2, Z3
+	VMOVUPS          2048(SI)(AX*4), Z4
+	VMOVUPS          2112(SI)(AX*4), Z5
+	VMOVUPS          (SI)(AX*4), Z6
+	VMOVUPS          64(SI)(AX*4), Z7
+	VMULPS           Z4, Z6, Z6
+	VMULPS           Z5, Z7, Z7
+	VPMOVD2M         Z2, K1
+	VPMOVD2M         Z3, K2
+	VBLENDMPS        Z6, Z4, K1, Z2
+	VBLENDMPS        Z7, Z5, K2, Z3
+	VBLENDMPS        Z4, Z6, K1, Z8
+	VBLENDMPS        Z5, Z7, K2, Z8
+	VMULPS           Z4, Z6, Z4
+	VMULPS           Z5, Z7, Z4
+	VMULPS           Z0, Z2, Z0
+	VMULPS           Z1, Z3, Z1
+	VMOVUPS          Z0, (DI)(AX*4)
+	VMOVUPS          Z1, 64(DI)(AX*4)
+	VBROADCASTSS     56(CX), Z4
+	VBROADCASTSS     56(CX), Z5
+	VFMADD231PS.BCST 52(CX), Z2, Z4
+	VFMADD231PS.BCST 52(CX), Z3, Z5
+	VMULPS           Z4, Z0, Z0
+	VMULPS           Z5, Z1, Z1
+	VMOVUPS          Z0, (R8)(AX*4)
+	VMOVUPS          Z1, 64(R8)(AX*4)
+	ADDQ             $0x20, AX
+	CMPQ             AX, n+8(FP)
+	JL               loop
+	VZEROUPPER
+	RET
+
+// func rowOverlapGrad32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowOverlapGrad32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    (AX), DX
+	MOVQ    96(AX), BX
+	MOVQ    120(AX), CX
+	MOVQ    384(AX), SI
+	MOVQ    336(AX), DI
+	MOVQ    360(AX), R8
+	MOVQ    432(AX), R9
+	VMOVUPS 320(R9), Z0
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS      (BX)(CX*4), Z1
+	VMOVUPS      64(BX)(CX*4), Z2
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z1, K1
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z2, K2
+	VMOVUPS.Z    (DX)(CX*4), K1, Z3
+	VMOVUPS.Z    64(DX)(CX*4), K2, Z4
+	VMOVUPS      2048(SI)(CX*4), Z5
+	VMOVUPS      2112(SI)(CX*4), Z6
+	VMOVUPS      (SI)(CX*4), Z7
+	VMOVUPS      64(SI)(CX*4), Z8
+	VMULPS       Z5, Z7, Z7
+	VMULPS       Z6, Z8, Z8
+	VPMOVD2M     Z3, K1
+	VPMOVD2M     Z4, K2
+	VBLENDMPS    Z7, Z5, K1, Z3
+	VBLENDMPS    Z8, Z6, K2, Z4
+	VBLENDMPS    Z5, Z7, K1, Z9
+	VBLENDMPS    Z6, Z8, K2, Z9
+	VMULPS       Z5, Z7, Z5
+	VMULPS       Z6, Z8, Z6
+	VMOVUPS      (R8)(CX*4), Z7
+	VMOVUPS      64(R8)(CX*4), Z8
+	VMOVUPS      (DI)(CX*4), Z9
+	VMOVUPS      64(DI)(CX*4), Z10
+	VFMADD231PS  Z7, Z3, Z9
+	VFMADD231PS  Z8, Z4, Z10
+	VMULPS       Z1, Z9, Z1
+	VMULPS       Z2, Z10, Z2
+	VMULPS       Z5, Z1, Z1
+	VMULPS       Z6, Z2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VFMADD231PS  Z1, Z3, Z0
+	VFMADD231PS  Z2, Z3, Z0
+	VXORPS.BCST  constants<>+0(SB), Z1, Z3
+	VXORPS.BCST  constants<>+0(SB), Z2, Z4
+	MOVQ         24(AX), R10
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*4), Z5
+	VMOVUPS      64(R10)(CX*4), Z6
+	VADDPS       Z5, Z1, Z1
+	VADDPS       Z6, Z2, Z2
+	VMOVAPS      Z1, Z1
+	VMOVAPS      Z2, Z2
+
+store1:
+	VMOVUPS Z1, (R10)(CX*4)
+	VMOVUPS Z2, 64(R10)(CX*4)
+	MOVQ    192(AX), R10
+	TESTQ   R10, R10
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R10)(CX*4), Z1
+	VMOVUPS 64(R10)(CX*4), Z2
+	VADDPS  Z1, Z3, Z1
+	VADDPS  Z2, Z4, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z2, Z4
+
+store2:
+	VMOVUPS Z3, (R10)(CX*4)
+	VMOVUPS Z4, 64(R10)(CX*4)
+
+noOpposite:
+	ADDQ    $0x20, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, 320(R9)
 	VZEROUPPER
 	RET
 
@@ -64333,46 +64848,59 @@ TEXT ·rowField64AVX512(SB), NOSPLIT, $0-16
 	MOVQ    120(AX), CX
 	MOVQ    384(AX), DI
 	MOVQ    336(AX), R8
-	MOVQ    360(AX), CX
-	MOVQ    432(AX), R9
-	VMOVUPS (R9), Z0
-	VMOVUPS 320(R9), Z1
+	MOVQ    48(AX), R9
+	MOVQ    72(AX), R10
+	MOVQ    432(AX), R11
+	VMOVUPS (R11), Z0
+	VMOVUPS 320(R11), Z1
 	XORQ    CX, CX
 
 loop:
-	VMOVUPS      (SI)(CX*8), Z2
-	VMOVUPS      64(SI)(CX*8), Z3
-	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z2, K1
-	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z3, K2
-	VMOVUPD.Z    (BX)(CX*8), K1, Z4
-	VMOVUPD.Z    64(BX)(CX*8), K2, Z5
-	VMOVUPS      4096(DI)(CX*8), Z6
-	VMOVUPS      4160(DI)(CX*8), Z7
-	VMOVUPS      (DI)(CX*8), Z8
-	VMOVUPS      64(DI)(CX*8), Z9
-	VMULPD       Z6, Z8, Z8
-	VMULPD       Z7, Z9, Z9
-	VPMOVQ2M     Z4, K1
-	VPMOVQ2M     Z5, K2
-	VBLENDMPD    Z8, Z6, K1, Z4
-	VBLENDMPD    Z9, Z7, K2, Z5
-	VBLENDMPD    Z6, Z8, K1, Z10
-	VBLENDMPD    Z7, Z9, K2, Z10
-	VMULPD       Z6, Z8, Z6
-	VMULPD       Z7, Z9, Z7
-	PREFETCHT0   4096(R8)(CX*8)
-	PREFETCHT0   4160(R8)(CX*8)
-	VMOVUPS      (R8)(CX*8), Z8
-	VMOVUPS      64(R8)(CX*8), Z9
-	VMULPD       Z2, Z8, Z2
-	VMULPD       Z3, Z9, Z3
-	VFMADD231PD  Z2, Z4, Z0
-	VFMADD231PD  Z3, Z5, Z0
-	MOVQ         24(AX), R10
-	TESTQ        R10, R10
+	VMOVUPS     (SI)(CX*8), Z2
+	VMOVUPS     64(SI)(CX*8), Z3
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z3, K2
+	VMOVUPD.Z   (BX)(CX*8), K1, Z4
+	VMOVUPD.Z   64(BX)(CX*8), K2, Z5
+	VMOVUPS     4096(DI)(CX*8), Z6
+	VMOVUPS     4160(DI)(CX*8), Z7
+	VMOVUPS     (DI)(CX*8), Z8
+	VMOVUPS     64(DI)(CX*8), Z9
+	VMULPD      Z6, Z8, Z8
+	VMULPD      Z7, Z9, Z9
+	VPMOVQ2M    Z4, K3
+	VPMOVQ2M    Z5, K4
+	VBLENDMPD   Z8, Z6, K3, Z4
+	VBLENDMPD   Z9, Z7, K4, Z5
+	VBLENDMPD   Z6, Z8, K3, Z10
+	VBLENDMPD   Z7, Z9, K4, Z10
+	VMULPD      Z6, Z8, Z6
+	VMULPD      Z7, Z9, Z7
+	PREFETCHT0  4096(R8)(CX*8)
+	PREFETCHT0  4160(R8)(CX*8)
+	VMOVUPS     (R8)(CX*8), Z8
+	VMOVUPS     64(R8)(CX*8), Z9
+	VMULPD      Z2, Z8, Z2
+	VMULPD      Z3, Z9, Z3
+	VFMADD231PD Z2, Z4, Z0
+	VFMADD231PD Z3, Z5, Z0
+	TESTQ       R9, R9
+	JZ          noElements
+	VMULPD      Z4, Z2, Z4
+	VMULPD      Z5, Z3, Z5
+	VMOVUPS     Z4, (R9)(CX*8)
+	VMOVUPS     Z5, 64(R9)(CX*8)
+
+noElements:
+	MOVQ         24(AX), R12
+	TESTQ        R12, R12
 	JZ           noGradient
 	VMULPD.BCST  48(DX), Z2, Z2
 	VMULPD.BCST  48(DX), Z3, Z3
+	VMOVUPD.Z    (R10)(CX*8), K1, Z4
+	VMOVUPD.Z    64(R10)(CX*8), K2, Z5
+	VMULPD       Z4, Z2, Z2
+	VMULPD       Z5, Z3, Z3
 	VMULPD       Z6, Z2, Z2
 	VMULPD       Z7, Z3, Z3
 	VBROADCASTSD constants<>+1728(SB), Z4
@@ -64380,42 +64908,42 @@ loop:
 	VFMADD231PD  Z3, Z4, Z1
 	VXORPD.BCST  constants<>+1920(SB), Z2, Z4
 	VXORPD.BCST  constants<>+1920(SB), Z3, Z5
-	MOVQ         24(AX), R10
+	MOVQ         24(AX), R12
 	CMPB         512(AX), $0x00
 	JE           store1
-	VMOVUPS      (R10)(CX*8), Z6
-	VMOVUPS      64(R10)(CX*8), Z7
+	VMOVUPS      (R12)(CX*8), Z6
+	VMOVUPS      64(R12)(CX*8), Z7
 	VADDPD       Z6, Z2, Z2
 	VADDPD       Z7, Z3, Z3
 	VMOVAPS      Z2, Z2
 	VMOVAPS      Z3, Z3
 
 store1:
-	VMOVUPS Z2, (R10)(CX*8)
-	VMOVUPS Z3, 64(R10)(CX*8)
-	MOVQ    192(AX), R10
-	TESTQ   R10, R10
+	VMOVUPS Z2, (R12)(CX*8)
+	VMOVUPS Z3, 64(R12)(CX*8)
+	MOVQ    192(AX), R12
+	TESTQ   R12, R12
 	JZ      noOpposite
 	CMPB    512(AX), $0x00
 	JE      store2
-	VMOVUPS (R10)(CX*8), Z2
-	VMOVUPS 64(R10)(CX*8), Z3
+	VMOVUPS (R12)(CX*8), Z2
+	VMOVUPS 64(R12)(CX*8), Z3
 	VADDPD  Z2, Z4, Z2
 	VADDPD  Z3, Z5, Z3
 	VMOVAPS Z2, Z4
 	VMOVAPS Z3, Z5
 
 store2:
-	VMOVUPS Z4, (R10)(CX*8)
-	VMOVUPS Z5, 64(R10)(CX*8)
+	VMOVUPS Z4, (R12)(CX*8)
+	VMOVUPS Z5, 64(R12)(CX*8)
 
 noOpposite:
 noGradient:
 	ADDQ    $0x10, CX
 	CMPQ    CX, n+8(FP)
 	JL      loop
-	VMOVUPS Z0, (R9)
-	VMOVUPS Z1, 320(R9)
+	VMOVUPS Z0, (R11)
+	VMOVUPS Z1, 320(R11)
 	VZEROUPPER
 	RET
 
@@ -65155,6 +65683,564 @@ noGradient:
 	JL      loop
 	VMOVUPS Z0, (R9)
 	VMOVUPS Z1, 320(R9)
+	VZEROUPPER
+	RET
+
+// func rowSoftmaxField64AVX512(args *byte, n int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·rowSoftmaxField64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    96(AX), DX
+	MOVQ    336(AX), BX
+	MOVQ    72(AX), SI
+	MOVQ    264(AX), DI
+	MOVQ    384(AX), R8
+	MOVQ    48(AX), R9
+	MOVQ    288(AX), R10
+	MOVQ    432(AX), R11
+	VMOVUPS (R11), Z0
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS     (DX)(AX*8), Z1
+	VMOVUPS     64(DX)(AX*8), Z2
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z2, K2
+	VMOVUPS     (DI)(AX*8), Z3
+	VMOVUPS     64(DI)(AX*8), Z4
+	VMOVUPS     12288(R8)(AX*8), Z5
+	VMOVUPS     12352(R8)(AX*8), Z6
+	VMULPD      Z5, Z3, Z3
+	VMULPD      Z6, Z4, Z4
+	PREFETCHT0  4096(BX)(AX*8)
+	PREFETCHT0  4160(BX)(AX*8)
+	VMOVUPS     (BX)(AX*8), Z5
+	VMOVUPS     64(BX)(AX*8), Z6
+	VMULPD      Z1, Z5, Z1
+	VMULPD      Z2, Z6, Z2
+	VFMADD231PD Z1, Z3, Z0
+	VFMADD231PD Z2, Z4, Z0
+	TESTQ       R9, R9
+	JZ          noElements
+	VMULPD      Z3, Z1, Z5
+	VMULPD      Z4, Z2, Z6
+	VMOVUPS     Z5, (R9)(AX*8)
+	VMOVUPS     Z6, 64(R9)(AX*8)
+
+noElements:
+	TESTQ       R10, R10
+	JZ          noGradient
+	VMULPD.BCST 48(CX), Z1, Z1
+	VMULPD.BCST 48(CX), Z2, Z2
+	VMOVUPD.Z   (SI)(AX*8), K1, Z5
+	VMOVUPD.Z   64(SI)(AX*8), K2, Z6
+	VMULPD      Z5, Z1, Z1
+	VMULPD      Z6, Z2, Z2
+	VMULPD      Z3, Z1, Z1
+	VMULPD      Z4, Z2, Z2
+	VMOVUPS     Z1, (R10)(AX*8)
+	VMOVUPS     Z2, 64(R10)(AX*8)
+
+noGradient:
+	ADDQ    $0x10, AX
+	CMPQ    AX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R11)
+	VZEROUPPER
+	RET
+
+// func rowLabel64AVX512(args *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·rowLabel64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 384(AX), SI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS     (DX)(AX*8), Z0
+	VMOVUPS     64(DX)(AX*8), Z1
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z1, K2
+	VMOVUPS     (SI)(AX*8), Z0
+	VMOVUPS     64(SI)(AX*8), Z1
+	VMOVUPD.Z   (CX)(AX*8), K1, Z2
+	VMOVUPD.Z   64(CX)(AX*8), K2, Z3
+	VSUBPD      Z2, Z0, Z0
+	VSUBPD      Z3, Z1, Z1
+	VMOVUPS     16384(SI)(AX*8), Z2
+	VMOVUPS     16448(SI)(AX*8), Z3
+	VADDPD      Z2, Z0, Z0
+	VADDPD      Z3, Z1, Z1
+	VMOVUPS     (BX)(AX*8), Z2
+	VMOVUPS     64(BX)(AX*8), Z3
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST $0x1e, constants<>+1728(SB), Z3, K2
+	VMOVUPS     20480(SI)(AX*8), Z2
+	VMOVUPS     20544(SI)(AX*8), Z3
+	VBLENDMPD   Z0, Z2, K1, Z0
+	VBLENDMPD   Z1, Z3, K2, Z1
+	VMOVUPS     Z0, 20480(SI)(AX*8)
+	VMOVUPS     Z1, 20544(SI)(AX*8)
+	ADDQ        $0x10, AX
+	CMPQ        AX, n+8(FP)
+	JL          loop
+	VZEROUPPER
+	RET
+
+// func rowLabelPower64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowLabelPower64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 384(AX), DX
+	XORQ AX, AX
+
+loop:
+	VMOVUPS           20480(DX)(AX*8), Z0
+	VMOVUPS           20544(DX)(AX*8), Z1
+	VMAXPD.BCST       constants<>+3264(SB), Z0, Z2
+	VMAXPD.BCST       constants<>+3264(SB), Z1, Z3
+	VPADDQ.BCST       constants<>+3168(SB), Z2, Z4
+	VPADDQ.BCST       constants<>+3168(SB), Z3, Z5
+	VPSRLQ            $0x34, Z4, Z4
+	VPSRLQ            $0x34, Z5, Z5
+	VPSLLQ            $0x34, Z4, Z6
+	VPSLLQ            $0x34, Z5, Z7
+	VPSUBQ            Z6, Z2, Z2
+	VPSUBQ            Z7, Z3, Z3
+	VPADDQ.BCST       constants<>+1280(SB), Z2, Z2
+	VPADDQ.BCST       constants<>+1280(SB), Z3, Z3
+	VORPD.BCST        constants<>+3200(SB), Z4, Z4
+	VORPD.BCST        constants<>+3200(SB), Z5, Z5
+	VSUBPD.BCST       constants<>+3232(SB), Z4, Z4
+	VSUBPD.BCST       constants<>+3232(SB), Z5, Z5
+	VSUBPD.BCST       constants<>+1280(SB), Z2, Z2
+	VSUBPD.BCST       constants<>+1280(SB), Z3, Z3
+	VMULPD            Z2, Z2, Z6
+	VMULPD            Z3, Z3, Z7
+	VBROADCASTSD      constants<>+2560(SB), Z8
+	VBROADCASTSD      constants<>+2560(SB), Z9
+	VFMADD231PD.BCST  constants<>+2528(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2528(SB), Z3, Z9
+	VBROADCASTSD      constants<>+2624(SB), Z10
+	VBROADCASTSD      constants<>+2624(SB), Z11
+	VFMADD231PD.BCST  constants<>+2592(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2592(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2688(SB), Z8
+	VBROADCASTSD      constants<>+2688(SB), Z9
+	VFMADD231PD.BCST  constants<>+2656(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2656(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+2752(SB), Z10
+	VBROADCASTSD      constants<>+2752(SB), Z11
+	VFMADD231PD.BCST  constants<>+2720(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2720(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2816(SB), Z8
+	VBROADCASTSD      constants<>+2816(SB), Z9
+	VFMADD231PD.BCST  constants<>+2784(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2784(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+2880(SB), Z10
+	VBROADCASTSD      constants<>+2880(SB), Z11
+	VFMADD231PD.BCST  constants<>+2848(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2848(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2944(SB), Z8
+	VBROADCASTSD      constants<>+2944(SB), Z9
+	VFMADD231PD.BCST  constants<>+2912(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2912(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+3008(SB), Z10
+	VBROADCASTSD      constants<>+3008(SB), Z11
+	VFMADD231PD.BCST  constants<>+2976(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2976(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+3072(SB), Z8
+	VBROADCASTSD      constants<>+3072(SB), Z9
+	VFMADD231PD.BCST  constants<>+3040(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+3040(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+3136(SB), Z10
+	VBROADCASTSD      constants<>+3136(SB), Z11
+	VFMADD231PD.BCST  constants<>+3104(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+3104(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2496(SB), Z8
+	VBROADCASTSD      constants<>+2496(SB), Z9
+	VFMADD231PD       Z2, Z10, Z8
+	VFMADD231PD       Z3, Z11, Z9
+	VMULPD.BCST       constants<>+2048(SB), Z4, Z10
+	VMULPD.BCST       constants<>+2048(SB), Z5, Z11
+	VADDPD            Z2, Z10, Z12
+	VADDPD            Z3, Z11, Z13
+	VSUBPD            Z10, Z12, Z10
+	VSUBPD            Z11, Z13, Z11
+	VSUBPD            Z10, Z2, Z2
+	VSUBPD            Z11, Z3, Z3
+	VFMADD231PD.BCST  constants<>+2080(SB), Z4, Z2
+	VFMADD231PD.BCST  constants<>+2080(SB), Z5, Z3
+	VFMADD231PD       Z6, Z8, Z2
+	VFMADD231PD       Z7, Z9, Z3
+	VADDPD            Z2, Z12, Z2
+	VADDPD            Z3, Z13, Z3
+	VMULPD.BCST       24(CX), Z2, Z2
+	VMULPD.BCST       24(CX), Z3, Z3
+	VCMPPD.BCST       $0x1e, constants<>+3360(SB), Z2, K1
+	VCMPPD.BCST       $0x1e, constants<>+3360(SB), Z3, K2
+	VMINPD.BCST       constants<>+3360(SB), Z2, Z2
+	VMINPD.BCST       constants<>+3360(SB), Z3, Z3
+	VBROADCASTSD      constants<>+1952(SB), Z4
+	VMAXPD            Z2, Z4, Z2
+	VMAXPD            Z3, Z4, Z3
+	VBROADCASTSD      constants<>+2016(SB), Z4
+	VBROADCASTSD      constants<>+2016(SB), Z5
+	VFMADD231PD.BCST  constants<>+1984(SB), Z2, Z4
+	VFMADD231PD.BCST  constants<>+1984(SB), Z3, Z5
+	VRNDSCALEPD       $0x00, Z4, Z4
+	VRNDSCALEPD       $0x00, Z5, Z5
+	VFNMADD231PD.BCST constants<>+2048(SB), Z4, Z2
+	VFNMADD231PD.BCST constants<>+2048(SB), Z5, Z3
+	VFNMADD231PD.BCST constants<>+2080(SB), Z4, Z2
+	VFNMADD231PD.BCST constants<>+2080(SB), Z5, Z3
+	VMULPD            Z2, Z2, Z6
+	VMULPD            Z3, Z3, Z7
+	VBROADCASTSD      constants<>+2144(SB), Z8
+	VBROADCASTSD      constants<>+2144(SB), Z9
+	VFMADD231PD.BCST  constants<>+2112(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2112(SB), Z3, Z9
+	VBROADCASTSD      constants<>+2208(SB), Z10
+	VBROADCASTSD      constants<>+2208(SB), Z11
+	VFMADD231PD.BCST  constants<>+2176(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2176(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2272(SB), Z8
+	VBROADCASTSD      constants<>+2272(SB), Z9
+	VFMADD231PD.BCST  constants<>+2240(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2240(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VBROADCASTSD      constants<>+2336(SB), Z10
+	VBROADCASTSD      constants<>+2336(SB), Z11
+	VFMADD231PD.BCST  constants<>+2304(SB), Z2, Z10
+	VFMADD231PD.BCST  constants<>+2304(SB), Z3, Z11
+	VFMADD231PD       Z6, Z8, Z10
+	VFMADD231PD       Z7, Z9, Z11
+	VBROADCASTSD      constants<>+2400(SB), Z8
+	VBROADCASTSD      constants<>+2400(SB), Z9
+	VFMADD231PD.BCST  constants<>+2368(SB), Z2, Z8
+	VFMADD231PD.BCST  constants<>+2368(SB), Z3, Z9
+	VFMADD231PD       Z6, Z10, Z8
+	VFMADD231PD       Z7, Z11, Z9
+	VFMADD231PD       Z6, Z8, Z2
+	VFMADD231PD       Z7, Z9, Z3
+	VADDPD.BCST       constants<>+1280(SB), Z2, Z2
+	VADDPD.BCST       constants<>+1280(SB), Z3, Z3
+	VSCALEFPD         Z4, Z2, Z2
+	VSCALEFPD         Z5, Z3, Z3
+	VBLENDMPD.BCST    constants<>+3392(SB), Z2, K1, Z2
+	VBLENDMPD.BCST    constants<>+3392(SB), Z3, K2, Z3
+	VCMPPD.BCST       $0x1d, constants<>+3264(SB), Z0, K1
+	VCMPPD.BCST       $0x1d, constants<>+3264(SB), Z1, K2
+	VMOVAPD.Z         Z2, K1, Z0
+	VMOVAPD.Z         Z3, K2, Z1
+	VMOVUPS           Z0, 24576(DX)(AX*8)
+	VMOVUPS           Z1, 24640(DX)(AX*8)
+	ADDQ              $0x10, AX
+	CMPQ              AX, n+8(FP)
+	JL                loop
+	VZEROUPPER
+	RET
+
+// func rowLabelSums64AVX512(args *byte, n int)
+// Requires: AVX, AVX512F
+TEXT ·rowLabelSums64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    96(AX), DX
+	MOVQ    120(AX), BX
+	MOVQ    264(AX), SI
+	MOVQ    384(AX), DI
+	MOVQ    432(AX), R8
+	VMOVUPS (R8), Z0
+	VMOVUPS 64(R8), Z1
+	VMOVUPS 128(R8), Z2
+	VMOVUPS 192(R8), Z3
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*8), Z4
+	VMOVUPS      64(DX)(AX*8), Z5
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z4, K1
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z5, K1
+	VMOVUPS      (SI)(AX*8), Z6
+	VMOVUPS      64(SI)(AX*8), Z7
+	VMOVUPS      12288(DI)(AX*8), Z8
+	VMOVUPS      12352(DI)(AX*8), Z9
+	VMOVUPS      (BX)(AX*8), Z10
+	VMOVUPS      64(BX)(AX*8), Z11
+	VMULPD       Z8, Z6, Z12
+	VMULPD       Z9, Z7, Z13
+	VMULPD       Z4, Z12, Z12
+	VMULPD       Z5, Z13, Z13
+	VMOVUPS      8192(DI)(AX*8), Z14
+	VMOVUPS      8256(DI)(AX*8), Z15
+	VMOVUPS      4096(DI)(AX*8), Z16
+	VMOVUPS      4160(DI)(AX*8), Z17
+	VCMPPD.BCST  $0x00, 72(CX), Z16, K1
+	VCMPPD.BCST  $0x00, 72(CX), Z17, K2
+	VSUBPD       Z6, Z14, Z6
+	VSUBPD       Z7, Z15, Z7
+	VADDPD.BCST  constants<>+1280(SB), Z6, Z6
+	VADDPD.BCST  constants<>+1280(SB), Z7, Z7
+	VBLENDMPD    Z14, Z6, K1, Z6
+	VBLENDMPD    Z15, Z7, K2, Z7
+	VMULPD       Z8, Z6, Z6
+	VMULPD       Z9, Z7, Z7
+	VMULPD       Z4, Z6, Z6
+	VMULPD       Z5, Z7, Z7
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z10, K1
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z11, K2
+	VMOVUPS      24576(DI)(AX*8), Z8
+	VMOVUPS      24640(DI)(AX*8), Z9
+	VMULPD.BCST  (CX), Z8, Z8
+	VMULPD.BCST  (CX), Z9, Z9
+	VMOVAPD.Z    Z8, K1, Z8
+	VMOVAPD.Z    Z9, K2, Z9
+	VFMADD231PD  Z4, Z8, Z0
+	VFMADD231PD  Z5, Z9, Z0
+	VFMADD231PD  Z12, Z10, Z1
+	VFMADD231PD  Z13, Z11, Z1
+	VBROADCASTSD constants<>+1280(SB), Z4
+	VSUBPD       Z10, Z4, Z5
+	VSUBPD       Z11, Z4, Z4
+	VFMADD231PD  Z12, Z5, Z2
+	VFMADD231PD  Z13, Z4, Z2
+	VFMADD231PD  Z6, Z10, Z3
+	VFMADD231PD  Z7, Z11, Z3
+	ADDQ         $0x10, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VMOVUPS      Z0, (R8)
+	VMOVUPS      Z1, 64(R8)
+	VMOVUPS      Z2, 128(R8)
+	VMOVUPS      Z3, 192(R8)
+	VZEROUPPER
+	RET
+
+// func rowLabelGrad64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowLabelGrad64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 264(AX), SI
+	MOVQ 288(AX), DI
+	MOVQ 384(AX), R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS        (DX)(AX*8), Z0
+	VMOVUPS        64(DX)(AX*8), Z1
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z1, K1
+	VMOVUPS        (BX)(AX*8), Z2
+	VMOVUPS        64(BX)(AX*8), Z3
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z2, K1
+	VCMPPD.BCST    $0x1e, constants<>+1728(SB), Z3, K2
+	VMOVUPS        (SI)(AX*8), Z2
+	VMOVUPS        64(SI)(AX*8), Z3
+	VMOVUPS        12288(R8)(AX*8), Z4
+	VMOVUPS        12352(R8)(AX*8), Z5
+	VMULPD         Z4, Z2, Z2
+	VMULPD         Z5, Z3, Z3
+	VMOVUPS        24576(R8)(AX*8), Z4
+	VMOVUPS        24640(R8)(AX*8), Z5
+	VMULPD.BCST    (CX), Z4, Z4
+	VMULPD.BCST    (CX), Z5, Z5
+	VMOVUPS        20480(R8)(AX*8), Z6
+	VMOVUPS        20544(R8)(AX*8), Z7
+	VMAXPD.BCST    constants<>+3264(SB), Z6, Z6
+	VMAXPD.BCST    constants<>+3264(SB), Z7, Z7
+	VDIVPD         Z6, Z4, Z4
+	VDIVPD         Z7, Z5, Z5
+	VMULPD.BCST    24(CX), Z4, Z4
+	VMULPD.BCST    24(CX), Z5, Z5
+	VMULPD.BCST    48(CX), Z4, Z4
+	VMULPD.BCST    48(CX), Z5, Z5
+	VMOVAPD.Z      Z4, K1, Z4
+	VMOVAPD.Z      Z5, K2, Z5
+	VXORPD.BCST    constants<>+1920(SB), Z4, Z4
+	VXORPD.BCST    constants<>+1920(SB), Z5, Z5
+	VBROADCASTSD   88(CX), Z6
+	VBLENDMPD.BCST 80(CX), Z6, K1, Z7
+	VBLENDMPD.BCST 80(CX), Z6, K2, Z6
+	VFMADD231PD    Z2, Z7, Z4
+	VFMADD231PD    Z3, Z6, Z5
+	VMULPD         Z0, Z4, Z0
+	VMULPD         Z1, Z5, Z1
+	VMOVUPS        Z0, (DI)(AX*8)
+	VMOVUPS        Z1, 64(DI)(AX*8)
+	ADDQ           $0x10, AX
+	CMPQ           AX, n+8(FP)
+	JL             loop
+	VZEROUPPER
+	RET
+
+// func rowOverlapElements64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowOverlapElements64AVX512(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS          (BX)(AX*8), Z0
+	VMOVUPS          64(BX)(AX*8), Z1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z0, K1
+	VCMPPD.BCST      $0x1e, constants<>+1728(SB), Z1, K2
+	VMOVUPD.Z        (DX)(AX*8), K1, Z2
+	VMOVUPD.Z        64(DX)(AX*8), K2, Z3
+	VMOVUPS          4096(SI)(AX*8), Z4
+	VMOVUPS          4160(SI)(AX*8), Z5
+	VMOVUPS          (SI)(AX*8), Z6
+	VMOVUPS          64(SI)(AX*8), Z7
+	VMULPD           Z4, Z6, Z6
+	VMULPD           Z5, Z7, Z7
+	VPMOVQ2M         Z2, K1
+	VPMOVQ2M         Z3, K2
+	VBLENDMPD        Z6, Z4, K1, Z2
+	VBLENDMPD        Z7, Z5, K2, Z3
+	VBLENDMPD        Z4, Z6, K1, Z8
+	VBLENDMPD        Z5, Z7, K2, Z8
+	VMULPD           Z4, Z6, Z4
+	VMULPD           Z5, Z7, Z4
+	VMULPD           Z0, Z2, Z0
+	VMULPD           Z1, Z3, Z1
+	VMOVUPS          Z0, (DI)(AX*8)
+	VMOVUPS          Z1, 64(DI)(AX*8)
+	VBROADCASTSD     112(CX), Z4
+	VBROADCASTSD     112(CX), Z5
+	VFMADD231PD.BCST 104(CX), Z2, Z4
+	VFMADD231PD.BCST 104(CX), Z3, Z5
+	VMULPD           Z4, Z0, Z0
+	VMULPD           Z5, Z1, Z1
+	VMOVUPS          Z0, (R8)(AX*8)
+	VMOVUPS          Z1, 64(R8)(AX*8)
+	ADDQ             $0x10, AX
+	CMPQ             AX, n+8(FP)
+	JL               loop
+	VZEROUPPER
+	RET
+
+// func rowOverlapGrad64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·rowOverlapGrad64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    (AX), DX
+	MOVQ    96(AX), BX
+	MOVQ    120(AX), CX
+	MOVQ    384(AX), SI
+	MOVQ    336(AX), DI
+	MOVQ    360(AX), R8
+	MOVQ    432(AX), R9
+	VMOVUPS 320(R9), Z0
+	XORQ    CX, CX
+
+loop:
+	VMOVUPS      (BX)(CX*8), Z1
+	VMOVUPS      64(BX)(CX*8), Z2
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z2, K2
+	VMOVUPD.Z    (DX)(CX*8), K1, Z3
+	VMOVUPD.Z    64(DX)(CX*8), K2, Z4
+	VMOVUPS      4096(SI)(CX*8), Z5
+	VMOVUPS      4160(SI)(CX*8), Z6
+	VMOVUPS      (SI)(CX*8), Z7
+	VMOVUPS      64(SI)(CX*8), Z8
+	VMULPD       Z5, Z7, Z7
+	VMULPD       Z6, Z8, Z8
+	VPMOVQ2M     Z3, K1
+	VPMOVQ2M     Z4, K2
+	VBLENDMPD    Z7, Z5, K1, Z3
+	VBLENDMPD    Z8, Z6, K2, Z4
+	VBLENDMPD    Z5, Z7, K1, Z9
+	VBLENDMPD    Z6, Z8, K2, Z9
+	VMULPD       Z5, Z7, Z5
+	VMULPD       Z6, Z8, Z6
+	VMOVUPS      (R8)(CX*8), Z7
+	VMOVUPS      64(R8)(CX*8), Z8
+	VMOVUPS      (DI)(CX*8), Z9
+	VMOVUPS      64(DI)(CX*8), Z10
+	VFMADD231PD  Z7, Z3, Z9
+	VFMADD231PD  Z8, Z4, Z10
+	VMULPD       Z1, Z9, Z1
+	VMULPD       Z2, Z10, Z2
+	VMULPD       Z5, Z1, Z1
+	VMULPD       Z6, Z2, Z2
+	VBROADCASTSD constants<>+1728(SB), Z3
+	VFMADD231PD  Z1, Z3, Z0
+	VFMADD231PD  Z2, Z3, Z0
+	VXORPD.BCST  constants<>+1920(SB), Z1, Z3
+	VXORPD.BCST  constants<>+1920(SB), Z2, Z4
+	MOVQ         24(AX), R10
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R10)(CX*8), Z5
+	VMOVUPS      64(R10)(CX*8), Z6
+	VADDPD       Z5, Z1, Z1
+	VADDPD       Z6, Z2, Z2
+	VMOVAPS      Z1, Z1
+	VMOVAPS      Z2, Z2
+
+store1:
+	VMOVUPS Z1, (R10)(CX*8)
+	VMOVUPS Z2, 64(R10)(CX*8)
+	MOVQ    192(AX), R10
+	TESTQ   R10, R10
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R10)(CX*8), Z1
+	VMOVUPS 64(R10)(CX*8), Z2
+	VADDPD  Z1, Z3, Z1
+	VADDPD  Z2, Z4, Z2
+	VMOVAPS Z1, Z3
+	VMOVAPS Z2, Z4
+
+store2:
+	VMOVUPS Z3, (R10)(CX*8)
+	VMOVUPS Z4, 64(R10)(CX*8)
+
+noOpposite:
+	ADDQ    $0x10, CX
+	CMPQ    CX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, 320(R9)
 	VZEROUPPER
 	RET
 
@@ -67254,62 +68340,71 @@ TEXT ·rowField32AVX2(SB), NOSPLIT, $0-16
 	MOVQ 120(AX), CX
 	MOVQ 384(AX), DI
 	MOVQ 336(AX), R8
-	MOVQ 360(AX), CX
-	MOVQ 432(AX), R9
-	XORQ R10, R10
+	MOVQ 48(AX), R9
+	MOVQ 72(AX), R10
+	MOVQ 432(AX), R11
+	XORQ R12, R12
 	XORQ CX, CX
 
 loop:
-	VMOVUPS      (SI)(CX*4), Y0
-	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
-	VANDPS       (BX)(CX*4), Y1, Y1
-	VMOVUPS      2048(DI)(CX*4), Y2
-	VMOVUPS      (DI)(CX*4), Y3
-	VMULPS       Y2, Y3, Y3
-	VBLENDVPS    Y1, Y3, Y2, Y4
-	VBLENDVPS    Y1, Y2, Y3, Y1
-	VMULPS       Y2, Y3, Y1
-	PREFETCHT0   2048(R8)(CX*4)
-	VMOVUPS      (R8)(CX*4), Y2
-	VMULPS       Y0, Y2, Y0
-	VMOVUPS      (R9)(R10*1), Y2
-	VFMADD231PS  Y0, Y4, Y2
-	VMOVUPS      Y2, (R9)(R10*1)
-	MOVQ         24(AX), R11
-	TESTQ        R11, R11
+	VMOVUPS     (SI)(CX*4), Y0
+	VCMPPS      $0x1e, constants<>+64(SB), Y0, Y1
+	VANDPS      (BX)(CX*4), Y1, Y2
+	VMOVUPS     2048(DI)(CX*4), Y3
+	VMOVUPS     (DI)(CX*4), Y4
+	VMULPS      Y3, Y4, Y4
+	VBLENDVPS   Y2, Y4, Y3, Y5
+	VBLENDVPS   Y2, Y3, Y4, Y2
+	VMULPS      Y3, Y4, Y2
+	PREFETCHT0  2048(R8)(CX*4)
+	VMOVUPS     (R8)(CX*4), Y3
+	VMULPS      Y0, Y3, Y0
+	VMOVUPS     (R11)(R12*1), Y3
+	VFMADD231PS Y0, Y5, Y3
+	VMOVUPS     Y3, (R11)(R12*1)
+	TESTQ       R9, R9
+	JZ          noElements
+	VMULPS      Y5, Y0, Y3
+	VMOVUPS     Y3, (R9)(CX*4)
+
+noElements:
+	MOVQ         24(AX), R13
+	TESTQ        R13, R13
 	JZ           noGradient
-	VBROADCASTSS 24(DX), Y2
-	VMULPS       Y2, Y0, Y0
+	VBROADCASTSS 24(DX), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       (R10)(CX*4), Y1, Y1
 	VMULPS       Y1, Y0, Y0
+	VMULPS       Y2, Y0, Y0
 	VBROADCASTSS constants<>+64(SB), Y1
-	VMOVUPS      320(R9)(R10*1), Y2
+	VMOVUPS      320(R11)(R12*1), Y2
 	VFMADD231PS  Y0, Y1, Y2
-	VMOVUPS      Y2, 320(R9)(R10*1)
+	VMOVUPS      Y2, 320(R11)(R12*1)
 	VXORPS       constants<>+0(SB), Y0, Y1
-	MOVQ         24(AX), R11
+	MOVQ         24(AX), R13
 	CMPB         512(AX), $0x00
 	JE           store1
-	VMOVUPS      (R11)(CX*4), Y2
+	VMOVUPS      (R13)(CX*4), Y2
 	VADDPS       Y2, Y0, Y0
 	VMOVAPS      Y0, Y0
 
 store1:
-	VMOVUPS Y0, (R11)(CX*4)
-	MOVQ    192(AX), R11
-	TESTQ   R11, R11
+	VMOVUPS Y0, (R13)(CX*4)
+	MOVQ    192(AX), R13
+	TESTQ   R13, R13
 	JZ      noOpposite
 	CMPB    512(AX), $0x00
 	JE      store2
-	VMOVUPS (R11)(CX*4), Y0
+	VMOVUPS (R13)(CX*4), Y0
 	VADDPS  Y0, Y1, Y0
 	VMOVAPS Y0, Y1
 
 store2:
-	VMOVUPS Y1, (R11)(CX*4)
+	VMOVUPS Y1, (R13)(CX*4)
 
 noOpposite:
 noGradient:
-	XORQ $0x20, R10
+	XORQ $0x20, R12
 	ADDQ $0x08, CX
 	CMPQ CX, n+8(FP)
 	JL   loop
@@ -67776,6 +68871,364 @@ store2:
 
 noOpposite:
 noGradient:
+	XORQ $0x20, R10
+	ADDQ $0x08, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowSoftmaxField32AVX2(args *byte, n int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rowSoftmaxField32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 336(AX), BX
+	MOVQ 72(AX), SI
+	MOVQ 264(AX), DI
+	MOVQ 384(AX), R8
+	MOVQ 48(AX), R9
+	MOVQ 288(AX), R10
+	MOVQ 432(AX), R11
+	XORQ R12, R12
+	XORQ AX, AX
+
+loop:
+	VMOVUPS     (DX)(AX*4), Y0
+	VCMPPS      $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS     (DI)(AX*4), Y2
+	VMOVUPS     6144(R8)(AX*4), Y3
+	VMULPS      Y3, Y2, Y2
+	PREFETCHT0  2048(BX)(AX*4)
+	VMOVUPS     (BX)(AX*4), Y3
+	VMULPS      Y0, Y3, Y0
+	VMOVUPS     (R11)(R12*1), Y3
+	VFMADD231PS Y0, Y2, Y3
+	VMOVUPS     Y3, (R11)(R12*1)
+	TESTQ       R9, R9
+	JZ          noElements
+	VMULPS      Y2, Y0, Y3
+	VMOVUPS     Y3, (R9)(AX*4)
+
+noElements:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBROADCASTSS 24(CX), Y3
+	VMULPS       Y3, Y0, Y0
+	VANDPS       (SI)(AX*4), Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (R10)(AX*4)
+
+noGradient:
+	XORQ $0x20, R12
+	ADDQ $0x08, AX
+	CMPQ AX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowLabel32AVX2(args *byte, n int)
+// Requires: AVX
+TEXT ·rowLabel32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 384(AX), SI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS   (DX)(AX*4), Y0
+	VCMPPS    $0x1e, constants<>+64(SB), Y0, Y0
+	VMOVUPS   (SI)(AX*4), Y1
+	VANDPS    (CX)(AX*4), Y0, Y0
+	VSUBPS    Y0, Y1, Y0
+	VMOVUPS   8192(SI)(AX*4), Y1
+	VADDPS    Y1, Y0, Y0
+	VMOVUPS   (BX)(AX*4), Y1
+	VCMPPS    $0x1e, constants<>+64(SB), Y1, Y1
+	VMOVUPS   10240(SI)(AX*4), Y2
+	VBLENDVPS Y1, Y0, Y2, Y0
+	VMOVUPS   Y0, 10240(SI)(AX*4)
+	ADDQ      $0x08, AX
+	CMPQ      AX, n+8(FP)
+	JL        loop
+	VZEROUPPER
+	RET
+
+// func rowLabelPower32AVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rowLabelPower32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 384(AX), DX
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      10240(DX)(AX*4), Y0
+	VMAXPS       constants<>+1120(SB), Y0, Y1
+	VPSUBD       constants<>+928(SB), Y1, Y2
+	VPSRAD       $0x17, Y2, Y2
+	VPSLLD       $0x17, Y2, Y3
+	VPSUBD       Y3, Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VSUBPS       constants<>+256(SB), Y1, Y1
+	VMULPS       Y1, Y1, Y3
+	VBROADCASTSS constants<>+800(SB), Y4
+	VFMADD231PS  constants<>+960(SB), Y1, Y4
+	VBROADCASTSS constants<>+736(SB), Y5
+	VFMADD231PS  constants<>+992(SB), Y1, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VBROADCASTSS constants<>+672(SB), Y4
+	VFMADD231PS  constants<>+1024(SB), Y1, Y4
+	VFMADD231PS  Y3, Y5, Y4
+	VBROADCASTSS constants<>+608(SB), Y5
+	VFMADD231PS  constants<>+1056(SB), Y1, Y5
+	VFMADD231PS  Y3, Y4, Y5
+	VBROADCASTSS constants<>+1088(SB), Y4
+	VFMADD231PS  Y1, Y5, Y4
+	VMULPS       constants<>+192(SB), Y2, Y5
+	VADDPS       Y1, Y5, Y6
+	VSUBPS       Y5, Y6, Y5
+	VSUBPS       Y5, Y1, Y1
+	VFMADD231PS  constants<>+224(SB), Y2, Y1
+	VFMADD231PS  Y3, Y4, Y1
+	VADDPS       Y1, Y6, Y1
+	VBROADCASTSS 12(CX), Y2
+	VMULPS       Y2, Y1, Y1
+	VCMPPS       $0x1e, constants<>+1664(SB), Y1, Y2
+	VMINPS       constants<>+1664(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y3
+	VMAXPS       Y1, Y3, Y1
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y1, Y1, Y4
+	VBROADCASTSS constants<>+352(SB), Y5
+	VFMADD231PS  constants<>+384(SB), Y1, Y5
+	VFMADD231PS  constants<>+416(SB), Y4, Y5
+	VBROADCASTSS constants<>+288(SB), Y6
+	VFMADD231PS  constants<>+320(SB), Y1, Y6
+	VFMADD231PS  Y4, Y5, Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VBLENDVPS    Y2, constants<>+1536(SB), Y1, Y1
+	VCMPPS       $0x1d, constants<>+1120(SB), Y0, Y0
+	VANDPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 12288(DX)(AX*4)
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowLabelSums32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowLabelSums32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 264(AX), SI
+	MOVQ 384(AX), DI
+	MOVQ 432(AX), R8
+	XORQ R9, R9
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS      (SI)(AX*4), Y1
+	VMOVUPS      6144(DI)(AX*4), Y2
+	VMOVUPS      (BX)(AX*4), Y3
+	VMULPS       Y2, Y1, Y4
+	VMULPS       Y0, Y4, Y4
+	VMOVUPS      4096(DI)(AX*4), Y5
+	VMOVUPS      2048(DI)(AX*4), Y6
+	VBROADCASTSS 36(CX), Y7
+	VCMPPS       $0x00, Y7, Y6, Y6
+	VSUBPS       Y1, Y5, Y1
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VBLENDVPS    Y6, Y5, Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y3, Y2
+	VMOVUPS      12288(DI)(AX*4), Y5
+	VBROADCASTSS (CX), Y6
+	VMULPS       Y6, Y5, Y5
+	VANDPS       Y5, Y2, Y2
+	VMOVUPS      (R8)(R9*1), Y5
+	VFMADD231PS  Y0, Y2, Y5
+	VMOVUPS      Y5, (R8)(R9*1)
+	VMOVUPS      64(R8)(R9*1), Y0
+	VFMADD231PS  Y4, Y3, Y0
+	VMOVUPS      Y0, 64(R8)(R9*1)
+	VBROADCASTSS constants<>+256(SB), Y0
+	VSUBPS       Y3, Y0, Y0
+	VMOVUPS      128(R8)(R9*1), Y2
+	VFMADD231PS  Y4, Y0, Y2
+	VMOVUPS      Y2, 128(R8)(R9*1)
+	VMOVUPS      192(R8)(R9*1), Y0
+	VFMADD231PS  Y1, Y3, Y0
+	VMOVUPS      Y0, 192(R8)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowLabelGrad32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowLabelGrad32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 264(AX), SI
+	MOVQ 288(AX), DI
+	MOVQ 384(AX), R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS      (BX)(AX*4), Y1
+	VCMPPS       $0x1e, constants<>+64(SB), Y1, Y1
+	VMOVUPS      (SI)(AX*4), Y2
+	VMOVUPS      6144(R8)(AX*4), Y3
+	VMULPS       Y3, Y2, Y2
+	VMOVUPS      12288(R8)(AX*4), Y3
+	VBROADCASTSS (CX), Y4
+	VMULPS       Y4, Y3, Y3
+	VMOVUPS      10240(R8)(AX*4), Y4
+	VMAXPS       constants<>+1120(SB), Y4, Y4
+	VDIVPS       Y4, Y3, Y3
+	VBROADCASTSS 12(CX), Y4
+	VMULPS       Y4, Y3, Y3
+	VBROADCASTSS 24(CX), Y4
+	VMULPS       Y4, Y3, Y3
+	VANDPS       Y3, Y1, Y3
+	VXORPS       constants<>+0(SB), Y3, Y3
+	VBROADCASTSS 44(CX), Y4
+	VBROADCASTSS 40(CX), Y5
+	VBLENDVPS    Y1, Y5, Y4, Y1
+	VFMADD231PS  Y2, Y1, Y3
+	VMULPS       Y0, Y3, Y0
+	VMOVUPS      Y0, (DI)(AX*4)
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowOverlapElements32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowOverlapElements32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (BX)(AX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VANDPS       (DX)(AX*4), Y1, Y1
+	VMOVUPS      2048(SI)(AX*4), Y2
+	VMOVUPS      (SI)(AX*4), Y3
+	VMULPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y2, Y3, Y1
+	VMULPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (DI)(AX*4)
+	VBROADCASTSS 56(CX), Y1
+	VBROADCASTSS 52(CX), Y2
+	VFMADD231PS  Y2, Y4, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (R8)(AX*4)
+	ADDQ         $0x08, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowOverlapGrad32AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowOverlapGrad32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), CX
+	MOVQ 384(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
+	MOVQ 432(AX), R9
+	XORQ R10, R10
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (BX)(CX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VANDPS       (DX)(CX*4), Y1, Y1
+	VMOVUPS      2048(SI)(CX*4), Y2
+	VMOVUPS      (SI)(CX*4), Y3
+	VMULPS       Y2, Y3, Y3
+	VBLENDVPS    Y1, Y3, Y2, Y4
+	VBLENDVPS    Y1, Y2, Y3, Y1
+	VMULPS       Y2, Y3, Y1
+	VMOVUPS      (R8)(CX*4), Y2
+	VMOVUPS      (DI)(CX*4), Y3
+	VFMADD231PS  Y2, Y4, Y3
+	VMULPS       Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VBROADCASTSS constants<>+64(SB), Y1
+	VMOVUPS      320(R9)(R10*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R9)(R10*1)
+	VXORPS       constants<>+0(SB), Y0, Y1
+	MOVQ         24(AX), R11
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R11)(CX*4), Y2
+	VADDPS       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R11)(CX*4)
+	MOVQ    192(AX), R11
+	TESTQ   R11, R11
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*4), Y0
+	VADDPS  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*4)
+
+noOpposite:
 	XORQ $0x20, R10
 	ADDQ $0x08, CX
 	CMPQ CX, n+8(FP)
@@ -70021,62 +71474,71 @@ TEXT ·rowField64AVX2(SB), NOSPLIT, $0-16
 	MOVQ 120(AX), CX
 	MOVQ 384(AX), DI
 	MOVQ 336(AX), R8
-	MOVQ 360(AX), CX
-	MOVQ 432(AX), R9
-	XORQ R10, R10
+	MOVQ 48(AX), R9
+	MOVQ 72(AX), R10
+	MOVQ 432(AX), R11
+	XORQ R12, R12
 	XORQ CX, CX
 
 loop:
-	VMOVUPS      (SI)(CX*8), Y0
-	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
-	VANDPS       (BX)(CX*8), Y1, Y1
-	VMOVUPS      4096(DI)(CX*8), Y2
-	VMOVUPS      (DI)(CX*8), Y3
-	VMULPD       Y2, Y3, Y3
-	VBLENDVPD    Y1, Y3, Y2, Y4
-	VBLENDVPD    Y1, Y2, Y3, Y1
-	VMULPD       Y2, Y3, Y1
-	PREFETCHT0   4096(R8)(CX*8)
-	VMOVUPS      (R8)(CX*8), Y2
-	VMULPD       Y0, Y2, Y0
-	VMOVUPS      (R9)(R10*1), Y2
-	VFMADD231PD  Y0, Y4, Y2
-	VMOVUPS      Y2, (R9)(R10*1)
-	MOVQ         24(AX), R11
-	TESTQ        R11, R11
+	VMOVUPS     (SI)(CX*8), Y0
+	VCMPPD      $0x1e, constants<>+1728(SB), Y0, Y1
+	VANDPS      (BX)(CX*8), Y1, Y2
+	VMOVUPS     4096(DI)(CX*8), Y3
+	VMOVUPS     (DI)(CX*8), Y4
+	VMULPD      Y3, Y4, Y4
+	VBLENDVPD   Y2, Y4, Y3, Y5
+	VBLENDVPD   Y2, Y3, Y4, Y2
+	VMULPD      Y3, Y4, Y2
+	PREFETCHT0  4096(R8)(CX*8)
+	VMOVUPS     (R8)(CX*8), Y3
+	VMULPD      Y0, Y3, Y0
+	VMOVUPS     (R11)(R12*1), Y3
+	VFMADD231PD Y0, Y5, Y3
+	VMOVUPS     Y3, (R11)(R12*1)
+	TESTQ       R9, R9
+	JZ          noElements
+	VMULPD      Y5, Y0, Y3
+	VMOVUPS     Y3, (R9)(CX*8)
+
+noElements:
+	MOVQ         24(AX), R13
+	TESTQ        R13, R13
 	JZ           noGradient
-	VBROADCASTSD 48(DX), Y2
-	VMULPD       Y2, Y0, Y0
+	VBROADCASTSD 48(DX), Y3
+	VMULPD       Y3, Y0, Y0
+	VANDPS       (R10)(CX*8), Y1, Y1
 	VMULPD       Y1, Y0, Y0
+	VMULPD       Y2, Y0, Y0
 	VBROADCASTSD constants<>+1728(SB), Y1
-	VMOVUPS      320(R9)(R10*1), Y2
+	VMOVUPS      320(R11)(R12*1), Y2
 	VFMADD231PD  Y0, Y1, Y2
-	VMOVUPS      Y2, 320(R9)(R10*1)
+	VMOVUPS      Y2, 320(R11)(R12*1)
 	VXORPD       constants<>+1920(SB), Y0, Y1
-	MOVQ         24(AX), R11
+	MOVQ         24(AX), R13
 	CMPB         512(AX), $0x00
 	JE           store1
-	VMOVUPS      (R11)(CX*8), Y2
+	VMOVUPS      (R13)(CX*8), Y2
 	VADDPD       Y2, Y0, Y0
 	VMOVAPS      Y0, Y0
 
 store1:
-	VMOVUPS Y0, (R11)(CX*8)
-	MOVQ    192(AX), R11
-	TESTQ   R11, R11
+	VMOVUPS Y0, (R13)(CX*8)
+	MOVQ    192(AX), R13
+	TESTQ   R13, R13
 	JZ      noOpposite
 	CMPB    512(AX), $0x00
 	JE      store2
-	VMOVUPS (R11)(CX*8), Y0
+	VMOVUPS (R13)(CX*8), Y0
 	VADDPD  Y0, Y1, Y0
 	VMOVAPS Y0, Y1
 
 store2:
-	VMOVUPS Y1, (R11)(CX*8)
+	VMOVUPS Y1, (R13)(CX*8)
 
 noOpposite:
 noGradient:
-	XORQ $0x20, R10
+	XORQ $0x20, R12
 	ADDQ $0x04, CX
 	CMPQ CX, n+8(FP)
 	JL   loop
@@ -70579,6 +72041,392 @@ store2:
 
 noOpposite:
 noGradient:
+	XORQ $0x20, R10
+	ADDQ $0x04, CX
+	CMPQ CX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowSoftmaxField64AVX2(args *byte, n int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rowSoftmaxField64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 336(AX), BX
+	MOVQ 72(AX), SI
+	MOVQ 264(AX), DI
+	MOVQ 384(AX), R8
+	MOVQ 48(AX), R9
+	MOVQ 288(AX), R10
+	MOVQ 432(AX), R11
+	XORQ R12, R12
+	XORQ AX, AX
+
+loop:
+	VMOVUPS     (DX)(AX*8), Y0
+	VCMPPD      $0x1e, constants<>+1728(SB), Y0, Y1
+	VMOVUPS     (DI)(AX*8), Y2
+	VMOVUPS     12288(R8)(AX*8), Y3
+	VMULPD      Y3, Y2, Y2
+	PREFETCHT0  4096(BX)(AX*8)
+	VMOVUPS     (BX)(AX*8), Y3
+	VMULPD      Y0, Y3, Y0
+	VMOVUPS     (R11)(R12*1), Y3
+	VFMADD231PD Y0, Y2, Y3
+	VMOVUPS     Y3, (R11)(R12*1)
+	TESTQ       R9, R9
+	JZ          noElements
+	VMULPD      Y2, Y0, Y3
+	VMOVUPS     Y3, (R9)(AX*8)
+
+noElements:
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBROADCASTSD 48(CX), Y3
+	VMULPD       Y3, Y0, Y0
+	VANDPS       (SI)(AX*8), Y1, Y1
+	VMULPD       Y1, Y0, Y0
+	VMULPD       Y2, Y0, Y0
+	VMOVUPS      Y0, (R10)(AX*8)
+
+noGradient:
+	XORQ $0x20, R12
+	ADDQ $0x04, AX
+	CMPQ AX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowLabel64AVX2(args *byte, n int)
+// Requires: AVX
+TEXT ·rowLabel64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 384(AX), SI
+	XORQ AX, AX
+
+loop:
+	VMOVUPS   (DX)(AX*8), Y0
+	VCMPPD    $0x1e, constants<>+1728(SB), Y0, Y0
+	VMOVUPS   (SI)(AX*8), Y1
+	VANDPS    (CX)(AX*8), Y0, Y0
+	VSUBPD    Y0, Y1, Y0
+	VMOVUPS   16384(SI)(AX*8), Y1
+	VADDPD    Y1, Y0, Y0
+	VMOVUPS   (BX)(AX*8), Y1
+	VCMPPD    $0x1e, constants<>+1728(SB), Y1, Y1
+	VMOVUPS   20480(SI)(AX*8), Y2
+	VBLENDVPD Y1, Y0, Y2, Y0
+	VMOVUPS   Y0, 20480(SI)(AX*8)
+	ADDQ      $0x04, AX
+	CMPQ      AX, n+8(FP)
+	JL        loop
+	VZEROUPPER
+	RET
+
+// func rowLabelPower64AVX2(args *byte, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·rowLabelPower64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 384(AX), DX
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      20480(DX)(AX*8), Y0
+	VMAXPD       constants<>+3264(SB), Y0, Y1
+	VPADDQ       constants<>+3168(SB), Y1, Y2
+	VPSRLQ       $0x34, Y2, Y2
+	VPSLLQ       $0x34, Y2, Y3
+	VPSUBQ       Y3, Y1, Y1
+	VPADDQ       constants<>+1280(SB), Y1, Y1
+	VORPD        constants<>+3200(SB), Y2, Y2
+	VSUBPD       constants<>+3232(SB), Y2, Y2
+	VSUBPD       constants<>+1280(SB), Y1, Y1
+	VMULPD       Y1, Y1, Y3
+	VBROADCASTSD constants<>+2560(SB), Y4
+	VFMADD231PD  constants<>+2528(SB), Y1, Y4
+	VBROADCASTSD constants<>+2624(SB), Y5
+	VFMADD231PD  constants<>+2592(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2688(SB), Y4
+	VFMADD231PD  constants<>+2656(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+2752(SB), Y5
+	VFMADD231PD  constants<>+2720(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2816(SB), Y4
+	VFMADD231PD  constants<>+2784(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+2880(SB), Y5
+	VFMADD231PD  constants<>+2848(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2944(SB), Y4
+	VFMADD231PD  constants<>+2912(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+3008(SB), Y5
+	VFMADD231PD  constants<>+2976(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+3072(SB), Y4
+	VFMADD231PD  constants<>+3040(SB), Y1, Y4
+	VFMADD231PD  Y3, Y5, Y4
+	VBROADCASTSD constants<>+3136(SB), Y5
+	VFMADD231PD  constants<>+3104(SB), Y1, Y5
+	VFMADD231PD  Y3, Y4, Y5
+	VBROADCASTSD constants<>+2496(SB), Y4
+	VFMADD231PD  Y1, Y5, Y4
+	VMULPD       constants<>+2048(SB), Y2, Y5
+	VADDPD       Y1, Y5, Y6
+	VSUBPD       Y5, Y6, Y5
+	VSUBPD       Y5, Y1, Y1
+	VFMADD231PD  constants<>+2080(SB), Y2, Y1
+	VFMADD231PD  Y3, Y4, Y1
+	VADDPD       Y1, Y6, Y1
+	VBROADCASTSD 24(CX), Y2
+	VMULPD       Y2, Y1, Y1
+	VCMPPD       $0x1e, constants<>+3360(SB), Y1, Y2
+	VMINPD       constants<>+3360(SB), Y1, Y1
+	VBROADCASTSD constants<>+1952(SB), Y3
+	VMAXPD       Y1, Y3, Y1
+	VBROADCASTSD constants<>+2016(SB), Y3
+	VFMADD231PD  constants<>+1984(SB), Y1, Y3
+	VROUNDPD     $0x00, Y3, Y3
+	VFNMADD231PD constants<>+2048(SB), Y3, Y1
+	VFNMADD231PD constants<>+2080(SB), Y3, Y1
+	VMULPD       Y1, Y1, Y4
+	VBROADCASTSD constants<>+2144(SB), Y5
+	VFMADD231PD  constants<>+2112(SB), Y1, Y5
+	VBROADCASTSD constants<>+2208(SB), Y6
+	VFMADD231PD  constants<>+2176(SB), Y1, Y6
+	VFMADD231PD  Y4, Y5, Y6
+	VBROADCASTSD constants<>+2272(SB), Y5
+	VFMADD231PD  constants<>+2240(SB), Y1, Y5
+	VFMADD231PD  Y4, Y6, Y5
+	VBROADCASTSD constants<>+2336(SB), Y6
+	VFMADD231PD  constants<>+2304(SB), Y1, Y6
+	VFMADD231PD  Y4, Y5, Y6
+	VBROADCASTSD constants<>+2400(SB), Y5
+	VFMADD231PD  constants<>+2368(SB), Y1, Y5
+	VFMADD231PD  Y4, Y6, Y5
+	VFMADD231PD  Y4, Y5, Y1
+	VADDPD       constants<>+1280(SB), Y1, Y1
+	VMULPD       constants<>+1312(SB), Y3, Y4
+	VROUNDPD     $0x01, Y4, Y4
+	VSUBPD       Y4, Y3, Y3
+	VADDPD       constants<>+3424(SB), Y4, Y4
+	VPSLLQ       $0x34, Y4, Y4
+	VMULPD       Y4, Y1, Y1
+	VADDPD       constants<>+3424(SB), Y3, Y3
+	VPSLLQ       $0x34, Y3, Y3
+	VMULPD       Y3, Y1, Y1
+	VBLENDVPD    Y2, constants<>+3392(SB), Y1, Y1
+	VCMPPD       $0x1d, constants<>+3264(SB), Y0, Y0
+	VANDPS       Y1, Y0, Y0
+	VMOVUPS      Y0, 24576(DX)(AX*8)
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowLabelSums64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowLabelSums64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 264(AX), SI
+	MOVQ 384(AX), DI
+	MOVQ 432(AX), R8
+	XORQ R9, R9
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VMOVUPS      (SI)(AX*8), Y1
+	VMOVUPS      12288(DI)(AX*8), Y2
+	VMOVUPS      (BX)(AX*8), Y3
+	VMULPD       Y2, Y1, Y4
+	VMULPD       Y0, Y4, Y4
+	VMOVUPS      8192(DI)(AX*8), Y5
+	VMOVUPS      4096(DI)(AX*8), Y6
+	VBROADCASTSD 72(CX), Y7
+	VCMPPD       $0x00, Y7, Y6, Y6
+	VSUBPD       Y1, Y5, Y1
+	VADDPD       constants<>+1280(SB), Y1, Y1
+	VBLENDVPD    Y6, Y5, Y1, Y1
+	VMULPD       Y2, Y1, Y1
+	VMULPD       Y0, Y1, Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y3, Y2
+	VMOVUPS      24576(DI)(AX*8), Y5
+	VBROADCASTSD (CX), Y6
+	VMULPD       Y6, Y5, Y5
+	VANDPS       Y5, Y2, Y2
+	VMOVUPS      (R8)(R9*1), Y5
+	VFMADD231PD  Y0, Y2, Y5
+	VMOVUPS      Y5, (R8)(R9*1)
+	VMOVUPS      64(R8)(R9*1), Y0
+	VFMADD231PD  Y4, Y3, Y0
+	VMOVUPS      Y0, 64(R8)(R9*1)
+	VBROADCASTSD constants<>+1280(SB), Y0
+	VSUBPD       Y3, Y0, Y0
+	VMOVUPS      128(R8)(R9*1), Y2
+	VFMADD231PD  Y4, Y0, Y2
+	VMOVUPS      Y2, 128(R8)(R9*1)
+	VMOVUPS      192(R8)(R9*1), Y0
+	VFMADD231PD  Y1, Y3, Y0
+	VMOVUPS      Y0, 192(R8)(R9*1)
+	XORQ         $0x20, R9
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowLabelGrad64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowLabelGrad64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 120(AX), BX
+	MOVQ 264(AX), SI
+	MOVQ 288(AX), DI
+	MOVQ 384(AX), R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VMOVUPS      (BX)(AX*8), Y1
+	VCMPPD       $0x1e, constants<>+1728(SB), Y1, Y1
+	VMOVUPS      (SI)(AX*8), Y2
+	VMOVUPS      12288(R8)(AX*8), Y3
+	VMULPD       Y3, Y2, Y2
+	VMOVUPS      24576(R8)(AX*8), Y3
+	VBROADCASTSD (CX), Y4
+	VMULPD       Y4, Y3, Y3
+	VMOVUPS      20480(R8)(AX*8), Y4
+	VMAXPD       constants<>+3264(SB), Y4, Y4
+	VDIVPD       Y4, Y3, Y3
+	VBROADCASTSD 24(CX), Y4
+	VMULPD       Y4, Y3, Y3
+	VBROADCASTSD 48(CX), Y4
+	VMULPD       Y4, Y3, Y3
+	VANDPS       Y3, Y1, Y3
+	VXORPD       constants<>+1920(SB), Y3, Y3
+	VBROADCASTSD 88(CX), Y4
+	VBROADCASTSD 80(CX), Y5
+	VBLENDVPD    Y1, Y5, Y4, Y1
+	VFMADD231PD  Y2, Y1, Y3
+	VMULPD       Y0, Y3, Y0
+	VMOVUPS      Y0, (DI)(AX*8)
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowOverlapElements64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowOverlapElements64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), SI
+	MOVQ 384(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (BX)(AX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VANDPS       (DX)(AX*8), Y1, Y1
+	VMOVUPS      4096(SI)(AX*8), Y2
+	VMOVUPS      (SI)(AX*8), Y3
+	VMULPD       Y2, Y3, Y3
+	VBLENDVPD    Y1, Y3, Y2, Y4
+	VBLENDVPD    Y1, Y2, Y3, Y1
+	VMULPD       Y2, Y3, Y1
+	VMULPD       Y0, Y4, Y0
+	VMOVUPS      Y0, (DI)(AX*8)
+	VBROADCASTSD 112(CX), Y1
+	VBROADCASTSD 104(CX), Y2
+	VFMADD231PD  Y2, Y4, Y1
+	VMULPD       Y1, Y0, Y0
+	VMOVUPS      Y0, (R8)(AX*8)
+	ADDQ         $0x04, AX
+	CMPQ         AX, n+8(FP)
+	JL           loop
+	VZEROUPPER
+	RET
+
+// func rowOverlapGrad64AVX2(args *byte, n int)
+// Requires: AVX, FMA3
+TEXT ·rowOverlapGrad64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ (AX), DX
+	MOVQ 96(AX), BX
+	MOVQ 120(AX), CX
+	MOVQ 384(AX), SI
+	MOVQ 336(AX), DI
+	MOVQ 360(AX), R8
+	MOVQ 432(AX), R9
+	XORQ R10, R10
+	XORQ CX, CX
+
+loop:
+	VMOVUPS      (BX)(CX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VANDPS       (DX)(CX*8), Y1, Y1
+	VMOVUPS      4096(SI)(CX*8), Y2
+	VMOVUPS      (SI)(CX*8), Y3
+	VMULPD       Y2, Y3, Y3
+	VBLENDVPD    Y1, Y3, Y2, Y4
+	VBLENDVPD    Y1, Y2, Y3, Y1
+	VMULPD       Y2, Y3, Y1
+	VMOVUPS      (R8)(CX*8), Y2
+	VMOVUPS      (DI)(CX*8), Y3
+	VFMADD231PD  Y2, Y4, Y3
+	VMULPD       Y0, Y3, Y0
+	VMULPD       Y1, Y0, Y0
+	VBROADCASTSD constants<>+1728(SB), Y1
+	VMOVUPS      320(R9)(R10*1), Y2
+	VFMADD231PD  Y0, Y1, Y2
+	VMOVUPS      Y2, 320(R9)(R10*1)
+	VXORPD       constants<>+1920(SB), Y0, Y1
+	MOVQ         24(AX), R11
+	CMPB         512(AX), $0x00
+	JE           store1
+	VMOVUPS      (R11)(CX*8), Y2
+	VADDPD       Y2, Y0, Y0
+	VMOVAPS      Y0, Y0
+
+store1:
+	VMOVUPS Y0, (R11)(CX*8)
+	MOVQ    192(AX), R11
+	TESTQ   R11, R11
+	JZ      noOpposite
+	CMPB    512(AX), $0x00
+	JE      store2
+	VMOVUPS (R11)(CX*8), Y0
+	VADDPD  Y0, Y1, Y0
+	VMOVAPS Y0, Y1
+
+store2:
+	VMOVUPS Y1, (R11)(CX*8)
+
+noOpposite:
 	XORQ $0x20, R10
 	ADDQ $0x04, CX
 	CMPQ CX, n+8(FP)

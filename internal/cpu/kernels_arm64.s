@@ -58296,55 +58296,56 @@ loop:
 
 // func rowField32NEON(args *byte, n int)
 TEXT ·rowField32NEON(SB), NOSPLIT, $0-16
-	MOVD $constants<>(SB), R11
-	MOVD args+0(FP), R10
-	MOVD 456(R10), R9
-	MOVD 0(R10), R8
-	MOVD 96(R10), R7
-	MOVD 120(R10), R0
-	MOVD 384(R10), R6
-	MOVD 336(R10), R5
-	MOVD 360(R10), R0
-	MOVD 432(R10), R4
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R12
+	MOVD 456(R12), R11
+	MOVD 0(R12), R10
+	MOVD 96(R12), R9
+	MOVD 120(R12), R0
+	MOVD 384(R12), R8
+	MOVD 336(R12), R7
+	MOVD 48(R12), R6
+	MOVD 72(R12), R5
+	MOVD 432(R12), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
 loop:
-	ADD R2<<2, R7, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
-	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc01560 // ldr q0, [x11, #80]
-	WORD $0x6ea0e543 // fcmgt v3.4s, v10.4s, v0.4s
-	WORD $0x6ea0e522 // fcmgt v2.4s, v9.4s, v0.4s
-	ADD R2<<2, R8, R0
+	ADD R2<<2, R9, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc015a0 // ldr q0, [x13, #80]
+	WORD $0x6ea0e589 // fcmgt v9.4s, v12.4s, v0.4s
+	WORD $0x6ea0e568 // fcmgt v8.4s, v11.4s, v0.4s
+	ADD R2<<2, R10, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R2<<2, R6, R0
+	WORD $0x4e211d2a // and v10.16b, v9.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R2<<2, R8, R0
 	WORD $0x3dc20004 // ldr q4, [x0, #2048]
 	WORD $0x3dc20403 // ldr q3, [x0, #2064]
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6e24dc22 // fmul v2.4s, v1.4s, v4.4s
 	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
-	WORD $0x4f210507 // sshr v7.4s, v8.4s, #31
+	WORD $0x4f210547 // sshr v7.4s, v10.4s, #31
 	WORD $0x6e641c47 // bsl v7.16b, v2.16b, v4.16b
 	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
 	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
-	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x4f210540 // sshr v0.4s, v10.4s, #31
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x6e24dc45 // fmul v5.4s, v2.4s, v4.4s
 	WORD $0x6e23dc24 // fmul v4.4s, v1.4s, v3.4s
-	ADD R2<<2, R5, R0
+	ADD R2<<2, R7, R0
 	PRFM 2048(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x6e2adc23 // fmul v3.4s, v1.4s, v10.4s
-	WORD $0x6e29dc02 // fmul v2.4s, v0.4s, v9.4s
+	WORD $0x6e2cdc23 // fmul v3.4s, v1.4s, v12.4s
+	WORD $0x6e2bdc02 // fmul v2.4s, v0.4s, v11.4s
 	ADD R3<<0, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -58352,16 +58353,32 @@ loop:
 	WORD $0x4e22ccc0 // fmla v0.4s, v6.4s, v2.4s
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	MOVD 24(R10), R0
+	CMP $0, R6
+	BEQ noElements
+	WORD $0x6e27dc61 // fmul v1.4s, v3.4s, v7.4s
+	WORD $0x6e26dc40 // fmul v0.4s, v2.4s, v6.4s
+	ADD R2<<2, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	MOVD 24(R12), R0
 	CMP $0, R0
 	BEQ noGradient
-	ADD $24, R9, R0
+	ADD $24, R11, R0
 	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
-	WORD $0x6e20dc61 // fmul v1.4s, v3.4s, v0.4s
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
 	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
 	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
 	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
-	WORD $0x3dc01562 // ldr q2, [x11, #80]
+	WORD $0x3dc015a2 // ldr q2, [x13, #80]
 	ADD R3<<0, R4, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -58369,11 +58386,11 @@ loop:
 	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x3dc00da0 // ldr q0, [x13, #48]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVD 24(R10), R1
-	MOVBU 512(R10), R0
+	MOVD 24(R12), R1
+	MOVBU 512(R12), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R2<<2, R1, R0
@@ -58388,10 +58405,10 @@ store1:
 	ADD R2<<2, R1, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVD 192(R10), R1
+	MOVD 192(R12), R1
 	CMP $0, R1
 	BEQ noOpposite
-	MOVBU 512(R10), R0
+	MOVBU 512(R12), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R2<<2, R1, R0
@@ -59353,6 +59370,658 @@ store2:
 noOpposite:
 
 noGradient:
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxField32NEON(args *byte, n int)
+TEXT ·rowSoftmaxField32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R11
+	MOVD 96(R0), R10
+	MOVD 336(R0), R9
+	MOVD 72(R0), R8
+	MOVD 264(R0), R7
+	MOVD 384(R0), R6
+	MOVD 48(R0), R5
+	MOVD 288(R0), R4
+	MOVD 432(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R10, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc01580 // ldr q0, [x12, #80]
+	WORD $0x6ea0e527 // fcmgt v7.4s, v9.4s, v0.4s
+	WORD $0x6ea0e506 // fcmgt v6.4s, v8.4s, v0.4s
+	ADD R1<<2, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<2, R6, R0
+	WORD $0x3dc60001 // ldr q1, [x0, #6144]
+	WORD $0x3dc60400 // ldr q0, [x0, #6160]
+	WORD $0x6e21dc65 // fmul v5.4s, v3.4s, v1.4s
+	WORD $0x6e20dc44 // fmul v4.4s, v2.4s, v0.4s
+	ADD R1<<2, R9, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e29dc23 // fmul v3.4s, v1.4s, v9.4s
+	WORD $0x6e28dc02 // fmul v2.4s, v0.4s, v8.4s
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23cca1 // fmla v1.4s, v5.4s, v3.4s
+	WORD $0x4e22cc80 // fmla v0.4s, v4.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	CMP $0, R5
+	BEQ noElements
+	WORD $0x6e25dc61 // fmul v1.4s, v3.4s, v5.4s
+	WORD $0x6e24dc40 // fmul v0.4s, v2.4s, v4.4s
+	ADD R1<<2, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R4
+	BEQ noGradient
+	ADD $24, R11, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc63 // fmul v3.4s, v3.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	ADD R1<<2, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201cc0 // and v0.16b, v6.16b, v0.16b
+	WORD $0x6e21dc61 // fmul v1.4s, v3.4s, v1.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e25dc21 // fmul v1.4s, v1.4s, v5.4s
+	WORD $0x6e24dc00 // fmul v0.4s, v0.4s, v4.4s
+	ADD R1<<2, R4, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowLabel32NEON(args *byte, n int)
+TEXT ·rowLabel32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R7
+	MOVD args+0(FP), R1
+	MOVD 456(R1), R0
+	MOVD 0(R1), R6
+	MOVD 96(R1), R5
+	MOVD 120(R1), R4
+	MOVD 384(R1), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc014e6 // ldr q6, [x7, #80]
+	WORD $0x6ea6e425 // fcmgt v5.4s, v1.4s, v6.4s
+	WORD $0x6ea6e404 // fcmgt v4.4s, v0.4s, v6.4s
+	ADD R2<<2, R3, R1
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
+	WORD $0x4ea1d463 // fsub v3.4s, v3.4s, v1.4s
+	WORD $0x4ea0d442 // fsub v2.4s, v2.4s, v0.4s
+	WORD $0x3dc80021 // ldr q1, [x1, #8192]
+	WORD $0x3dc80420 // ldr q0, [x1, #8208]
+	WORD $0x4e21d465 // fadd v5.4s, v3.4s, v1.4s
+	WORD $0x4e20d444 // fadd v4.4s, v2.4s, v0.4s
+	ADD R2<<2, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea6e421 // fcmgt v1.4s, v1.4s, v6.4s
+	WORD $0x6ea6e403 // fcmgt v3.4s, v0.4s, v6.4s
+	WORD $0x3dca0020 // ldr q0, [x1, #10240]
+	WORD $0x3dca0422 // ldr q2, [x1, #10256]
+	WORD $0x6e601ca1 // bsl v1.16b, v5.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x3d8a0021 // str q1, [x1, #10240]
+	WORD $0x3d8a0420 // str q0, [x1, #10256]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLabelPower32NEON(args *byte, n int)
+TEXT ·rowLabelPower32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R4
+	MOVD 384(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R3, R1
+	WORD $0x3dca002b // ldr q11, [x1, #10240]
+	WORD $0x3dca042a // ldr q10, [x1, #10256]
+	WORD $0x3dc098a9 // ldr q9, [x5, #608]
+	WORD $0x6ea9e560 // fcmgt v0.4s, v11.4s, v9.4s
+	WORD $0x6e691d60 // bsl v0.16b, v11.16b, v9.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x6ea9e540 // fcmgt v0.4s, v10.4s, v9.4s
+	WORD $0x6e691d40 // bsl v0.16b, v10.16b, v9.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x3dc080a0 // ldr q0, [x5, #512]
+	WORD $0x6ea084a1 // sub v1.4s, v5.4s, v0.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4f290423 // sshr v3.4s, v1.4s, #23
+	WORD $0x4f290402 // sshr v2.4s, v0.4s, #23
+	WORD $0x4f375461 // shl v1.4s, v3.4s, #23
+	WORD $0x4f375440 // shl v0.4s, v2.4s, #23
+	WORD $0x6ea184a1 // sub v1.4s, v5.4s, v1.4s
+	WORD $0x6ea08480 // sub v0.4s, v4.4s, v0.4s
+	WORD $0x4e21d86e // scvtf v14.4s, v3.4s
+	WORD $0x4e21d84d // scvtf v13.4s, v2.4s
+	WORD $0x3dc02cb0 // ldr q16, [x5, #176]
+	WORD $0x4eb0d431 // fsub v17.4s, v1.4s, v16.4s
+	WORD $0x4eb0d40f // fsub v15.4s, v0.4s, v16.4s
+	WORD $0x6e31de2c // fmul v12.4s, v17.4s, v17.4s
+	WORD $0x6e2fdde8 // fmul v8.4s, v15.4s, v15.4s
+	WORD $0x3dc070a4 // ldr q4, [x5, #448]
+	WORD $0x3dc070a3 // ldr q3, [x5, #448]
+	WORD $0x3dc084a0 // ldr q0, [x5, #528]
+	WORD $0x4e20ce24 // fmla v4.4s, v17.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x3dc068a2 // ldr q2, [x5, #416]
+	WORD $0x3dc068a1 // ldr q1, [x5, #416]
+	WORD $0x3dc088a0 // ldr q0, [x5, #544]
+	WORD $0x4e20ce22 // fmla v2.4s, v17.4s, v0.4s
+	WORD $0x4e20cde1 // fmla v1.4s, v15.4s, v0.4s
+	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc060a4 // ldr q4, [x5, #384]
+	WORD $0x3dc060a3 // ldr q3, [x5, #384]
+	WORD $0x3dc08ca0 // ldr q0, [x5, #560]
+	WORD $0x4e20ce24 // fmla v4.4s, v17.4s, v0.4s
+	WORD $0x4e20cde3 // fmla v3.4s, v15.4s, v0.4s
+	WORD $0x4e2ccc44 // fmla v4.4s, v2.4s, v12.4s
+	WORD $0x4e28cc23 // fmla v3.4s, v1.4s, v8.4s
+	WORD $0x3dc058a2 // ldr q2, [x5, #352]
+	WORD $0x3dc058a1 // ldr q1, [x5, #352]
+	WORD $0x3dc090a0 // ldr q0, [x5, #576]
+	WORD $0x4e20ce22 // fmla v2.4s, v17.4s, v0.4s
+	WORD $0x4e20cde1 // fmla v1.4s, v15.4s, v0.4s
+	WORD $0x4e2ccc82 // fmla v2.4s, v4.4s, v12.4s
+	WORD $0x4e28cc61 // fmla v1.4s, v3.4s, v8.4s
+	WORD $0x3dc094a7 // ldr q7, [x5, #592]
+	WORD $0x3dc094a6 // ldr q6, [x5, #592]
+	WORD $0x4e31cc47 // fmla v7.4s, v2.4s, v17.4s
+	WORD $0x4e2fcc26 // fmla v6.4s, v1.4s, v15.4s
+	WORD $0x3dc024a5 // ldr q5, [x5, #144]
+	WORD $0x6e25ddc1 // fmul v1.4s, v14.4s, v5.4s
+	WORD $0x6e25dda0 // fmul v0.4s, v13.4s, v5.4s
+	WORD $0x4e31d422 // fadd v2.4s, v1.4s, v17.4s
+	WORD $0x4e2fd403 // fadd v3.4s, v0.4s, v15.4s
+	WORD $0x4ea1d441 // fsub v1.4s, v2.4s, v1.4s
+	WORD $0x4ea0d460 // fsub v0.4s, v3.4s, v0.4s
+	WORD $0x4ea1d621 // fsub v1.4s, v17.4s, v1.4s
+	WORD $0x4ea0d5e0 // fsub v0.4s, v15.4s, v0.4s
+	WORD $0x3dc028a4 // ldr q4, [x5, #160]
+	WORD $0x4e24cdc1 // fmla v1.4s, v14.4s, v4.4s
+	WORD $0x4e24cda0 // fmla v0.4s, v13.4s, v4.4s
+	WORD $0x4e2ccce1 // fmla v1.4s, v7.4s, v12.4s
+	WORD $0x4e28ccc0 // fmla v0.4s, v6.4s, v8.4s
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4e20d461 // fadd v1.4s, v3.4s, v0.4s
+	ADD $12, R4, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	WORD $0x6e20dc23 // fmul v3.4s, v1.4s, v0.4s
+	WORD $0x3dc0dca1 // ldr q1, [x5, #880]
+	WORD $0x6ea1e44d // fcmgt v13.4s, v2.4s, v1.4s
+	WORD $0x6ea1e46c // fcmgt v12.4s, v3.4s, v1.4s
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ea3e420 // fcmgt v0.4s, v1.4s, v3.4s
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc018a0 // ldr q0, [x5, #96]
+	WORD $0x4e22f408 // fmax v8.4s, v0.4s, v2.4s
+	WORD $0x4e21f407 // fmax v7.4s, v0.4s, v1.4s
+	WORD $0x3dc020a2 // ldr q2, [x5, #128]
+	WORD $0x3dc020a1 // ldr q1, [x5, #128]
+	WORD $0x3dc01ca0 // ldr q0, [x5, #112]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e21884f // frintn v15.4s, v2.4s
+	WORD $0x4e21882e // frintn v14.4s, v1.4s
+	WORD $0x4ea5cde8 // fmls v8.4s, v15.4s, v5.4s
+	WORD $0x4ea5cdc7 // fmls v7.4s, v14.4s, v5.4s
+	WORD $0x4ea4cde8 // fmls v8.4s, v15.4s, v4.4s
+	WORD $0x4ea4cdc7 // fmls v7.4s, v14.4s, v4.4s
+	WORD $0x6e28dd06 // fmul v6.4s, v8.4s, v8.4s
+	WORD $0x6e27dce5 // fmul v5.4s, v7.4s, v7.4s
+	WORD $0x3dc038a4 // ldr q4, [x5, #224]
+	WORD $0x3dc038a3 // ldr q3, [x5, #224]
+	WORD $0x3dc03ca0 // ldr q0, [x5, #240]
+	WORD $0x4e20cd04 // fmla v4.4s, v8.4s, v0.4s
+	WORD $0x4e20cce3 // fmla v3.4s, v7.4s, v0.4s
+	WORD $0x3dc040a0 // ldr q0, [x5, #256]
+	WORD $0x4e20ccc4 // fmla v4.4s, v6.4s, v0.4s
+	WORD $0x4e20cca3 // fmla v3.4s, v5.4s, v0.4s
+	WORD $0x3dc030a2 // ldr q2, [x5, #192]
+	WORD $0x3dc030a1 // ldr q1, [x5, #192]
+	WORD $0x3dc034a0 // ldr q0, [x5, #208]
+	WORD $0x4e20cd02 // fmla v2.4s, v8.4s, v0.4s
+	WORD $0x4e20cce1 // fmla v1.4s, v7.4s, v0.4s
+	WORD $0x4e26cc82 // fmla v2.4s, v4.4s, v6.4s
+	WORD $0x4e25cc61 // fmla v1.4s, v3.4s, v5.4s
+	WORD $0x4e26cc48 // fmla v8.4s, v2.4s, v6.4s
+	WORD $0x4e25cc27 // fmla v7.4s, v1.4s, v5.4s
+	WORD $0x4e30d508 // fadd v8.4s, v8.4s, v16.4s
+	WORD $0x4e30d4e7 // fadd v7.4s, v7.4s, v16.4s
+	WORD $0x4e21a9e3 // fcvtns v3.4s, v15.4s
+	WORD $0x4e21a9c2 // fcvtns v2.4s, v14.4s
+	WORD $0x4f3f0461 // sshr v1.4s, v3.4s, #1
+	WORD $0x4f3f0440 // sshr v0.4s, v2.4s, #1
+	WORD $0x6ea18466 // sub v6.4s, v3.4s, v1.4s
+	WORD $0x6ea08445 // sub v5.4s, v2.4s, v0.4s
+	WORD $0x3dc09ca4 // ldr q4, [x5, #624]
+	WORD $0x4ea48421 // add v1.4s, v1.4s, v4.4s
+	WORD $0x4ea48400 // add v0.4s, v0.4s, v4.4s
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x6e21dd03 // fmul v3.4s, v8.4s, v1.4s
+	WORD $0x6e20dce2 // fmul v2.4s, v7.4s, v0.4s
+	WORD $0x4ea484c0 // add v0.4s, v6.4s, v4.4s
+	WORD $0x4ea484a1 // add v1.4s, v5.4s, v4.4s
+	WORD $0x4f375400 // shl v0.4s, v0.4s, #23
+	WORD $0x4f375421 // shl v1.4s, v1.4s, #23
+	WORD $0x6e20dc60 // fmul v0.4s, v3.4s, v0.4s
+	WORD $0x6e21dc42 // fmul v2.4s, v2.4s, v1.4s
+	WORD $0x3dc0cca1 // ldr q1, [x5, #816]
+	WORD $0x4ead1da3 // mov v3.16b, v13.16b
+	WORD $0x6e601c23 // bsl v3.16b, v1.16b, v0.16b
+	WORD $0x4eac1d80 // mov v0.16b, v12.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6e29e561 // fcmge v1.4s, v11.4s, v9.4s
+	WORD $0x6e29e540 // fcmge v0.4s, v10.4s, v9.4s
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e221c00 // and v0.16b, v0.16b, v2.16b
+	WORD $0x3d8c0021 // str q1, [x1, #12288]
+	WORD $0x3d8c0420 // str q0, [x1, #12304]
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLabelSums32NEON(args *byte, n int)
+TEXT ·rowLabelSums32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R9
+	MOVD 96(R0), R8
+	MOVD 120(R0), R7
+	MOVD 264(R0), R6
+	MOVD 384(R0), R5
+	MOVD 432(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R8, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc0154f // ldr q15, [x10, #80]
+	WORD $0x6eafe580 // fcmgt v0.4s, v12.4s, v15.4s
+	WORD $0x6eafe560 // fcmgt v0.4s, v11.4s, v15.4s
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	ADD R2<<2, R5, R1
+	WORD $0x3dc6002e // ldr q14, [x1, #6144]
+	WORD $0x3dc6042d // ldr q13, [x1, #6160]
+	ADD R2<<2, R7, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x6e2ede21 // fmul v1.4s, v17.4s, v14.4s
+	WORD $0x6e2dde00 // fmul v0.4s, v16.4s, v13.4s
+	WORD $0x6e2cdc2a // fmul v10.4s, v1.4s, v12.4s
+	WORD $0x6e2bdc09 // fmul v9.4s, v0.4s, v11.4s
+	WORD $0x3dc40026 // ldr q6, [x1, #4096]
+	WORD $0x3dc40425 // ldr q5, [x1, #4112]
+	WORD $0x3dc20022 // ldr q2, [x1, #2048]
+	WORD $0x3dc20421 // ldr q1, [x1, #2064]
+	ADD $36, R9, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20e444 // fcmeq v4.4s, v2.4s, v0.4s
+	WORD $0x4e20e423 // fcmeq v3.4s, v1.4s, v0.4s
+	WORD $0x4eb1d4c0 // fsub v0.4s, v6.4s, v17.4s
+	WORD $0x4eb0d4a2 // fsub v2.4s, v5.4s, v16.4s
+	WORD $0x3dc02d41 // ldr q1, [x10, #176]
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e2edc21 // fmul v1.4s, v1.4s, v14.4s
+	WORD $0x6e2ddc00 // fmul v0.4s, v0.4s, v13.4s
+	WORD $0x6e2cdc26 // fmul v6.4s, v1.4s, v12.4s
+	WORD $0x6e2bdc05 // fmul v5.4s, v0.4s, v11.4s
+	WORD $0x6eafe503 // fcmgt v3.4s, v8.4s, v15.4s
+	WORD $0x6eafe4e4 // fcmgt v4.4s, v7.4s, v15.4s
+	WORD $0x3dcc0021 // ldr q1, [x1, #12288]
+	WORD $0x3dcc0422 // ldr q2, [x1, #12304]
+	WORD $0x4d40c920 // ld1r {v0.4s}, [x9]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e2ccc61 // fmla v1.4s, v3.4s, v12.4s
+	WORD $0x4e2bcc40 // fmla v0.4s, v2.4s, v11.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e2acd01 // fmla v1.4s, v8.4s, v10.4s
+	WORD $0x4e29cce0 // fmla v0.4s, v7.4s, v9.4s
+	WORD $0x3d801001 // str q1, [x0, #64]
+	WORD $0x3d801400 // str q0, [x0, #80]
+	WORD $0x3dc02d40 // ldr q0, [x10, #176]
+	WORD $0x4ea8d403 // fsub v3.4s, v0.4s, v8.4s
+	WORD $0x4ea7d402 // fsub v2.4s, v0.4s, v7.4s
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e2acc61 // fmla v1.4s, v3.4s, v10.4s
+	WORD $0x4e29cc40 // fmla v0.4s, v2.4s, v9.4s
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e26cd01 // fmla v1.4s, v8.4s, v6.4s
+	WORD $0x4e25cce0 // fmla v0.4s, v7.4s, v5.4s
+	WORD $0x3d803001 // str q1, [x0, #192]
+	WORD $0x3d803400 // str q0, [x0, #208]
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLabelGrad32NEON(args *byte, n int)
+TEXT ·rowLabelGrad32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R7
+	MOVD 96(R0), R6
+	MOVD 120(R0), R5
+	MOVD 264(R0), R4
+	MOVD 288(R0), R3
+	MOVD 384(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc01502 // ldr q2, [x8, #80]
+	WORD $0x6ea2e520 // fcmgt v0.4s, v9.4s, v2.4s
+	WORD $0x6ea2e500 // fcmgt v0.4s, v8.4s, v2.4s
+	ADD R1<<2, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ea2e42b // fcmgt v11.4s, v1.4s, v2.4s
+	WORD $0x6ea2e40a // fcmgt v10.4s, v0.4s, v2.4s
+	ADD R1<<2, R4, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<2, R2, R0
+	WORD $0x3dc60001 // ldr q1, [x0, #6144]
+	WORD $0x3dc60400 // ldr q0, [x0, #6160]
+	WORD $0x6e21dc67 // fmul v7.4s, v3.4s, v1.4s
+	WORD $0x6e20dc46 // fmul v6.4s, v2.4s, v0.4s
+	WORD $0x3dcc0002 // ldr q2, [x0, #12288]
+	WORD $0x3dcc0401 // ldr q1, [x0, #12304]
+	WORD $0x4d40c8e0 // ld1r {v0.4s}, [x7]
+	WORD $0x6e20dc45 // fmul v5.4s, v2.4s, v0.4s
+	WORD $0x6e20dc24 // fmul v4.4s, v1.4s, v0.4s
+	WORD $0x3dca0001 // ldr q1, [x0, #10240]
+	WORD $0x3dca0403 // ldr q3, [x0, #10256]
+	WORD $0x3dc09902 // ldr q2, [x8, #608]
+	WORD $0x6ea2e420 // fcmgt v0.4s, v1.4s, v2.4s
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ea2e460 // fcmgt v0.4s, v3.4s, v2.4s
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x6e21fca1 // fdiv v1.4s, v5.4s, v1.4s
+	WORD $0x6e20fc82 // fdiv v2.4s, v4.4s, v0.4s
+	ADD $12, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc42 // fmul v2.4s, v2.4s, v0.4s
+	ADD $24, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc21 // fmul v1.4s, v1.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x4e211d62 // and v2.16b, v11.16b, v1.16b
+	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
+	WORD $0x3dc00d00 // ldr q0, [x8, #48]
+	WORD $0x6e201c45 // eor v5.16b, v2.16b, v0.16b
+	WORD $0x6e201c24 // eor v4.16b, v1.16b, v0.16b
+	ADD $44, R7, R0
+	WORD $0x4d40c803 // ld1r {v3.4s}, [x0]
+	ADD $40, R7, R0
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e27cc25 // fmla v5.4s, v1.4s, v7.4s
+	WORD $0x4e26cc04 // fmla v4.4s, v0.4s, v6.4s
+	WORD $0x6e29dca1 // fmul v1.4s, v5.4s, v9.4s
+	WORD $0x6e28dc80 // fmul v0.4s, v4.4s, v8.4s
+	ADD R1<<2, R3, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowOverlapElements32NEON(args *byte, n int)
+TEXT ·rowOverlapElements32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R1
+	MOVD 456(R1), R7
+	MOVD 0(R1), R6
+	MOVD 96(R1), R5
+	MOVD 120(R1), R0
+	MOVD 384(R1), R4
+	MOVD 336(R1), R3
+	MOVD 360(R1), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<2, R5, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc01500 // ldr q0, [x8, #80]
+	WORD $0x6ea0e543 // fcmgt v3.4s, v10.4s, v0.4s
+	WORD $0x6ea0e522 // fcmgt v2.4s, v9.4s, v0.4s
+	ADD R1<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	ADD R1<<2, R4, R0
+	WORD $0x3dc20004 // ldr q4, [x0, #2048]
+	WORD $0x3dc20403 // ldr q3, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e24dc22 // fmul v2.4s, v1.4s, v4.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0x4f210506 // sshr v6.4s, v8.4s, #31
+	WORD $0x6e641c46 // bsl v6.16b, v2.16b, v4.16b
+	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4f2104e0 // sshr v0.4s, v7.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x6e24dc40 // fmul v0.4s, v2.4s, v4.4s
+	WORD $0x6e23dc20 // fmul v0.4s, v1.4s, v3.4s
+	WORD $0x6e2adcc4 // fmul v4.4s, v6.4s, v10.4s
+	WORD $0x6e29dca3 // fmul v3.4s, v5.4s, v9.4s
+	ADD R1<<2, R3, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	ADD $56, R7, R0
+	WORD $0x4d40c801 // ld1r {v1.4s}, [x0]
+	WORD $0x4d40c802 // ld1r {v2.4s}, [x0]
+	ADD $52, R7, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20ccc1 // fmla v1.4s, v6.4s, v0.4s
+	WORD $0x4e20cca2 // fmla v2.4s, v5.4s, v0.4s
+	WORD $0x6e21dc81 // fmul v1.4s, v4.4s, v1.4s
+	WORD $0x6e22dc60 // fmul v0.4s, v3.4s, v2.4s
+	ADD R1<<2, R2, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $8, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowOverlapGrad32NEON(args *byte, n int)
+TEXT ·rowOverlapGrad32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 456(R10), R0
+	MOVD 0(R10), R9
+	MOVD 96(R10), R8
+	MOVD 120(R10), R0
+	MOVD 384(R10), R7
+	MOVD 336(R10), R6
+	MOVD 360(R10), R5
+	MOVD 432(R10), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R8, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc01560 // ldr q0, [x11, #80]
+	WORD $0x6ea0e543 // fcmgt v3.4s, v10.4s, v0.4s
+	WORD $0x6ea0e522 // fcmgt v2.4s, v9.4s, v0.4s
+	ADD R2<<2, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R2<<2, R7, R0
+	WORD $0x3dc20004 // ldr q4, [x0, #2048]
+	WORD $0x3dc20403 // ldr q3, [x0, #2064]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e24dc22 // fmul v2.4s, v1.4s, v4.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0x4f210507 // sshr v7.4s, v8.4s, #31
+	WORD $0x6e641c47 // bsl v7.16b, v2.16b, v4.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4f210500 // sshr v0.4s, v8.4s, #31
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4f2104a0 // sshr v0.4s, v5.4s, #31
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x6e24dc45 // fmul v5.4s, v2.4s, v4.4s
+	WORD $0x6e23dc24 // fmul v4.4s, v1.4s, v3.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R2<<2, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23cce1 // fmla v1.4s, v7.4s, v3.4s
+	WORD $0x4e22ccc0 // fmla v0.4s, v6.4s, v2.4s
+	WORD $0x6e2adc21 // fmul v1.4s, v1.4s, v10.4s
+	WORD $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
+	WORD $0x6e25dc25 // fmul v5.4s, v1.4s, v5.4s
+	WORD $0x6e24dc04 // fmul v4.4s, v0.4s, v4.4s
+	WORD $0x3dc01562 // ldr q2, [x11, #80]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e25cc41 // fmla v1.4s, v2.4s, v5.4s
+	WORD $0x4e24cc40 // fmla v0.4s, v2.4s, v4.4s
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc00d60 // ldr q0, [x11, #48]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVD 24(R10), R1
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d4a1 // fadd v1.4s, v5.4s, v1.4s
+	WORD $0x4e20d480 // fadd v0.4s, v4.4s, v0.4s
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R10), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<2, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<2, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
 	EOR $32, R3, R3
 	ADD $8, R2, R2
 	MOVD n+8(FP), R0
@@ -63596,55 +64265,56 @@ loop:
 
 // func rowField64NEON(args *byte, n int)
 TEXT ·rowField64NEON(SB), NOSPLIT, $0-16
-	MOVD $constants<>(SB), R11
-	MOVD args+0(FP), R10
-	MOVD 456(R10), R9
-	MOVD 0(R10), R8
-	MOVD 96(R10), R7
-	MOVD 120(R10), R0
-	MOVD 384(R10), R6
-	MOVD 336(R10), R5
-	MOVD 360(R10), R0
-	MOVD 432(R10), R4
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R12
+	MOVD 456(R12), R11
+	MOVD 0(R12), R10
+	MOVD 96(R12), R9
+	MOVD 120(R12), R0
+	MOVD 384(R12), R8
+	MOVD 336(R12), R7
+	MOVD 48(R12), R6
+	MOVD 72(R12), R5
+	MOVD 432(R12), R4
 	MOVD $0, R3
 	MOVD $0, R2
 
 loop:
-	ADD R2<<3, R7, R0
-	WORD $0x3dc0000a // ldr q10, [x0]
-	WORD $0x3dc00409 // ldr q9, [x0, #16]
-	WORD $0x3dc0e560 // ldr q0, [x11, #912]
-	WORD $0x6ee0e543 // fcmgt v3.2d, v10.2d, v0.2d
-	WORD $0x6ee0e522 // fcmgt v2.2d, v9.2d, v0.2d
-	ADD R2<<3, R8, R0
+	ADD R2<<3, R9, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc0e5a0 // ldr q0, [x13, #912]
+	WORD $0x6ee0e589 // fcmgt v9.2d, v12.2d, v0.2d
+	WORD $0x6ee0e568 // fcmgt v8.2d, v11.2d, v0.2d
+	ADD R2<<3, R10, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
-	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
-	ADD R2<<3, R6, R0
+	WORD $0x4e211d2a // and v10.16b, v9.16b, v1.16b
+	WORD $0x4e201d05 // and v5.16b, v8.16b, v0.16b
+	ADD R2<<3, R8, R0
 	WORD $0x3dc40004 // ldr q4, [x0, #4096]
 	WORD $0x3dc40403 // ldr q3, [x0, #4112]
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
 	WORD $0x6e64dc22 // fmul v2.2d, v1.2d, v4.2d
 	WORD $0x6e63dc01 // fmul v1.2d, v0.2d, v3.2d
-	WORD $0x4f410507 // sshr v7.2d, v8.2d, #63
+	WORD $0x4f410547 // sshr v7.2d, v10.2d, #63
 	WORD $0x6e641c47 // bsl v7.16b, v2.16b, v4.16b
 	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
 	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
 	WORD $0x4ea01c06 // mov v6.16b, v0.16b
-	WORD $0x4f410500 // sshr v0.2d, v8.2d, #63
+	WORD $0x4f410540 // sshr v0.2d, v10.2d, #63
 	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
 	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
 	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
 	WORD $0x6e64dc45 // fmul v5.2d, v2.2d, v4.2d
 	WORD $0x6e63dc24 // fmul v4.2d, v1.2d, v3.2d
-	ADD R2<<3, R5, R0
+	ADD R2<<3, R7, R0
 	PRFM 4096(R0), PLDL1KEEP
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
-	WORD $0x6e6adc23 // fmul v3.2d, v1.2d, v10.2d
-	WORD $0x6e69dc02 // fmul v2.2d, v0.2d, v9.2d
+	WORD $0x6e6cdc23 // fmul v3.2d, v1.2d, v12.2d
+	WORD $0x6e6bdc02 // fmul v2.2d, v0.2d, v11.2d
 	ADD R3<<0, R4, R0
 	WORD $0x3dc00001 // ldr q1, [x0]
 	WORD $0x3dc00400 // ldr q0, [x0, #16]
@@ -63652,16 +64322,32 @@ loop:
 	WORD $0x4e62ccc0 // fmla v0.2d, v6.2d, v2.2d
 	WORD $0x3d800001 // str q1, [x0]
 	WORD $0x3d800400 // str q0, [x0, #16]
-	MOVD 24(R10), R0
+	CMP $0, R6
+	BEQ noElements
+	WORD $0x6e67dc61 // fmul v1.2d, v3.2d, v7.2d
+	WORD $0x6e66dc40 // fmul v0.2d, v2.2d, v6.2d
+	ADD R2<<3, R6, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	MOVD 24(R12), R0
 	CMP $0, R0
 	BEQ noGradient
-	ADD $48, R9, R0
+	ADD $48, R11, R0
 	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
-	WORD $0x6e60dc61 // fmul v1.2d, v3.2d, v0.2d
+	WORD $0x6e60dc63 // fmul v3.2d, v3.2d, v0.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211d21 // and v1.16b, v9.16b, v1.16b
+	WORD $0x4e201d00 // and v0.16b, v8.16b, v0.16b
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
 	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
 	WORD $0x6e65dc25 // fmul v5.2d, v1.2d, v5.2d
 	WORD $0x6e64dc04 // fmul v4.2d, v0.2d, v4.2d
-	WORD $0x3dc0e562 // ldr q2, [x11, #912]
+	WORD $0x3dc0e5a2 // ldr q2, [x13, #912]
 	ADD R3<<0, R4, R0
 	WORD $0x3dc05001 // ldr q1, [x0, #320]
 	WORD $0x3dc05400 // ldr q0, [x0, #336]
@@ -63669,11 +64355,11 @@ loop:
 	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
 	WORD $0x3d805001 // str q1, [x0, #320]
 	WORD $0x3d805400 // str q0, [x0, #336]
-	WORD $0x3dc0fd60 // ldr q0, [x11, #1008]
+	WORD $0x3dc0fda0 // ldr q0, [x13, #1008]
 	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
 	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
-	MOVD 24(R10), R1
-	MOVBU 512(R10), R0
+	MOVD 24(R12), R1
+	MOVBU 512(R12), R0
 	CMP $0, R0
 	BEQ store1
 	ADD R2<<3, R1, R0
@@ -63688,10 +64374,10 @@ store1:
 	ADD R2<<3, R1, R0
 	WORD $0x3d800005 // str q5, [x0]
 	WORD $0x3d800404 // str q4, [x0, #16]
-	MOVD 192(R10), R1
+	MOVD 192(R12), R1
 	CMP $0, R1
 	BEQ noOpposite
-	MOVBU 512(R10), R0
+	MOVBU 512(R12), R0
 	CMP $0, R0
 	BEQ store2
 	ADD R2<<3, R1, R0
@@ -64739,6 +65425,725 @@ store2:
 noOpposite:
 
 noGradient:
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowSoftmaxField64NEON(args *byte, n int)
+TEXT ·rowSoftmaxField64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R12
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R11
+	MOVD 96(R0), R10
+	MOVD 336(R0), R9
+	MOVD 72(R0), R8
+	MOVD 264(R0), R7
+	MOVD 384(R0), R6
+	MOVD 48(R0), R5
+	MOVD 288(R0), R4
+	MOVD 432(R0), R3
+	MOVD $0, R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R10, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc0e580 // ldr q0, [x12, #912]
+	WORD $0x6ee0e527 // fcmgt v7.2d, v9.2d, v0.2d
+	WORD $0x6ee0e506 // fcmgt v6.2d, v8.2d, v0.2d
+	ADD R1<<3, R7, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<3, R6, R0
+	WORD $0x3dcc0001 // ldr q1, [x0, #12288]
+	WORD $0x3dcc0400 // ldr q0, [x0, #12304]
+	WORD $0x6e61dc65 // fmul v5.2d, v3.2d, v1.2d
+	WORD $0x6e60dc44 // fmul v4.2d, v2.2d, v0.2d
+	ADD R1<<3, R9, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e69dc23 // fmul v3.2d, v1.2d, v9.2d
+	WORD $0x6e68dc02 // fmul v2.2d, v0.2d, v8.2d
+	ADD R2<<0, R3, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e63cca1 // fmla v1.2d, v5.2d, v3.2d
+	WORD $0x4e62cc80 // fmla v0.2d, v4.2d, v2.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	CMP $0, R5
+	BEQ noElements
+	WORD $0x6e65dc61 // fmul v1.2d, v3.2d, v5.2d
+	WORD $0x6e64dc40 // fmul v0.2d, v2.2d, v4.2d
+	ADD R1<<3, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noElements:
+	CMP $0, R4
+	BEQ noGradient
+	ADD $48, R11, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc63 // fmul v3.2d, v3.2d, v0.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	ADD R1<<3, R8, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ce1 // and v1.16b, v7.16b, v1.16b
+	WORD $0x4e201cc0 // and v0.16b, v6.16b, v0.16b
+	WORD $0x6e61dc61 // fmul v1.2d, v3.2d, v1.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x6e65dc21 // fmul v1.2d, v1.2d, v5.2d
+	WORD $0x6e64dc00 // fmul v0.2d, v0.2d, v4.2d
+	ADD R1<<3, R4, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R2, R2
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowLabel64NEON(args *byte, n int)
+TEXT ·rowLabel64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R7
+	MOVD args+0(FP), R1
+	MOVD 456(R1), R0
+	MOVD 0(R1), R6
+	MOVD 96(R1), R5
+	MOVD 120(R1), R4
+	MOVD 384(R1), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x3dc0e4e6 // ldr q6, [x7, #912]
+	WORD $0x6ee6e425 // fcmgt v5.2d, v1.2d, v6.2d
+	WORD $0x6ee6e404 // fcmgt v4.2d, v0.2d, v6.2d
+	ADD R2<<3, R3, R1
+	WORD $0x3dc00023 // ldr q3, [x1]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211ca1 // and v1.16b, v5.16b, v1.16b
+	WORD $0x4e201c80 // and v0.16b, v4.16b, v0.16b
+	WORD $0x4ee1d463 // fsub v3.2d, v3.2d, v1.2d
+	WORD $0x4ee0d442 // fsub v2.2d, v2.2d, v0.2d
+	WORD $0x3dd00021 // ldr q1, [x1, #16384]
+	WORD $0x3dd00420 // ldr q0, [x1, #16400]
+	WORD $0x4e61d465 // fadd v5.2d, v3.2d, v1.2d
+	WORD $0x4e60d444 // fadd v4.2d, v2.2d, v0.2d
+	ADD R2<<3, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ee6e421 // fcmgt v1.2d, v1.2d, v6.2d
+	WORD $0x6ee6e403 // fcmgt v3.2d, v0.2d, v6.2d
+	WORD $0x3dd40020 // ldr q0, [x1, #20480]
+	WORD $0x3dd40422 // ldr q2, [x1, #20496]
+	WORD $0x6e601ca1 // bsl v1.16b, v5.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x3d940021 // str q1, [x1, #20480]
+	WORD $0x3d940420 // str q0, [x1, #20496]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLabelPower64NEON(args *byte, n int)
+TEXT ·rowLabelPower64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R5
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R4
+	MOVD 384(R0), R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R3, R1
+	WORD $0x3dd40029 // ldr q9, [x1, #20480]
+	WORD $0x3dd40428 // ldr q8, [x1, #20496]
+	WORD $0x3dc1a4a7 // ldr q7, [x5, #1680]
+	WORD $0x6ee7e520 // fcmgt v0.2d, v9.2d, v7.2d
+	WORD $0x6e671d20 // bsl v0.16b, v9.16b, v7.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+	WORD $0x6ee7e500 // fcmgt v0.2d, v8.2d, v7.2d
+	WORD $0x6e671d00 // bsl v0.16b, v8.16b, v7.16b
+	WORD $0x4ea01c03 // mov v3.16b, v0.16b
+	WORD $0x3dc198a0 // ldr q0, [x5, #1632]
+	WORD $0x4ee08481 // add v1.2d, v4.2d, v0.2d
+	WORD $0x4ee08460 // add v0.2d, v3.2d, v0.2d
+	WORD $0x6f4c0422 // ushr v2.2d, v1.2d, #52
+	WORD $0x6f4c0405 // ushr v5.2d, v0.2d, #52
+	WORD $0x4f745441 // shl v1.2d, v2.2d, #52
+	WORD $0x4f7454a0 // shl v0.2d, v5.2d, #52
+	WORD $0x6ee18481 // sub v1.2d, v4.2d, v1.2d
+	WORD $0x6ee08460 // sub v0.2d, v3.2d, v0.2d
+	WORD $0x3dc0acb0 // ldr q16, [x5, #688]
+	WORD $0x4ef08424 // add v4.2d, v1.2d, v16.2d
+	WORD $0x4ef08403 // add v3.2d, v0.2d, v16.2d
+	WORD $0x3dc19ca0 // ldr q0, [x5, #1648]
+	WORD $0x4ea01c42 // orr v2.16b, v2.16b, v0.16b
+	WORD $0x4ea01ca1 // orr v1.16b, v5.16b, v0.16b
+	WORD $0x3dc1a0a0 // ldr q0, [x5, #1664]
+	WORD $0x4ee0d44e // fsub v14.2d, v2.2d, v0.2d
+	WORD $0x4ee0d42d // fsub v13.2d, v1.2d, v0.2d
+	WORD $0x4ef0d491 // fsub v17.2d, v4.2d, v16.2d
+	WORD $0x4ef0d46f // fsub v15.2d, v3.2d, v16.2d
+	WORD $0x6e71de2c // fmul v12.2d, v17.2d, v17.2d
+	WORD $0x6e6fddeb // fmul v11.2d, v15.2d, v15.2d
+	WORD $0x3dc14ca4 // ldr q4, [x5, #1328]
+	WORD $0x3dc14ca3 // ldr q3, [x5, #1328]
+	WORD $0x3dc148a0 // ldr q0, [x5, #1312]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x3dc154a2 // ldr q2, [x5, #1360]
+	WORD $0x3dc154a1 // ldr q1, [x5, #1360]
+	WORD $0x3dc150a0 // ldr q0, [x5, #1344]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc15ca4 // ldr q4, [x5, #1392]
+	WORD $0x3dc15ca3 // ldr q3, [x5, #1392]
+	WORD $0x3dc158a0 // ldr q0, [x5, #1376]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc44 // fmla v4.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc23 // fmla v3.2d, v1.2d, v11.2d
+	WORD $0x3dc164a2 // ldr q2, [x5, #1424]
+	WORD $0x3dc164a1 // ldr q1, [x5, #1424]
+	WORD $0x3dc160a0 // ldr q0, [x5, #1408]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc16ca4 // ldr q4, [x5, #1456]
+	WORD $0x3dc16ca3 // ldr q3, [x5, #1456]
+	WORD $0x3dc168a0 // ldr q0, [x5, #1440]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc44 // fmla v4.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc23 // fmla v3.2d, v1.2d, v11.2d
+	WORD $0x3dc174a2 // ldr q2, [x5, #1488]
+	WORD $0x3dc174a1 // ldr q1, [x5, #1488]
+	WORD $0x3dc170a0 // ldr q0, [x5, #1472]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc17ca4 // ldr q4, [x5, #1520]
+	WORD $0x3dc17ca3 // ldr q3, [x5, #1520]
+	WORD $0x3dc178a0 // ldr q0, [x5, #1504]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc44 // fmla v4.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc23 // fmla v3.2d, v1.2d, v11.2d
+	WORD $0x3dc184a2 // ldr q2, [x5, #1552]
+	WORD $0x3dc184a1 // ldr q1, [x5, #1552]
+	WORD $0x3dc180a0 // ldr q0, [x5, #1536]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc18ca4 // ldr q4, [x5, #1584]
+	WORD $0x3dc18ca3 // ldr q3, [x5, #1584]
+	WORD $0x3dc188a0 // ldr q0, [x5, #1568]
+	WORD $0x4e60ce24 // fmla v4.2d, v17.2d, v0.2d
+	WORD $0x4e60cde3 // fmla v3.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc44 // fmla v4.2d, v2.2d, v12.2d
+	WORD $0x4e6bcc23 // fmla v3.2d, v1.2d, v11.2d
+	WORD $0x3dc194a2 // ldr q2, [x5, #1616]
+	WORD $0x3dc194a1 // ldr q1, [x5, #1616]
+	WORD $0x3dc190a0 // ldr q0, [x5, #1600]
+	WORD $0x4e60ce22 // fmla v2.2d, v17.2d, v0.2d
+	WORD $0x4e60cde1 // fmla v1.2d, v15.2d, v0.2d
+	WORD $0x4e6ccc82 // fmla v2.2d, v4.2d, v12.2d
+	WORD $0x4e6bcc61 // fmla v1.2d, v3.2d, v11.2d
+	WORD $0x3dc144aa // ldr q10, [x5, #1296]
+	WORD $0x3dc144a6 // ldr q6, [x5, #1296]
+	WORD $0x4e71cc4a // fmla v10.2d, v2.2d, v17.2d
+	WORD $0x4e6fcc26 // fmla v6.2d, v1.2d, v15.2d
+	WORD $0x3dc10ca5 // ldr q5, [x5, #1072]
+	WORD $0x6e65ddc1 // fmul v1.2d, v14.2d, v5.2d
+	WORD $0x6e65dda0 // fmul v0.2d, v13.2d, v5.2d
+	WORD $0x4e71d422 // fadd v2.2d, v1.2d, v17.2d
+	WORD $0x4e6fd403 // fadd v3.2d, v0.2d, v15.2d
+	WORD $0x4ee1d441 // fsub v1.2d, v2.2d, v1.2d
+	WORD $0x4ee0d460 // fsub v0.2d, v3.2d, v0.2d
+	WORD $0x4ee1d621 // fsub v1.2d, v17.2d, v1.2d
+	WORD $0x4ee0d5e0 // fsub v0.2d, v15.2d, v0.2d
+	WORD $0x3dc110a4 // ldr q4, [x5, #1088]
+	WORD $0x4e64cdc1 // fmla v1.2d, v14.2d, v4.2d
+	WORD $0x4e64cda0 // fmla v0.2d, v13.2d, v4.2d
+	WORD $0x4e6ccd41 // fmla v1.2d, v10.2d, v12.2d
+	WORD $0x4e6bccc0 // fmla v0.2d, v6.2d, v11.2d
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4e60d461 // fadd v1.2d, v3.2d, v0.2d
+	ADD $24, R4, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x6e60dc23 // fmul v3.2d, v1.2d, v0.2d
+	WORD $0x3dc1b0a1 // ldr q1, [x5, #1728]
+	WORD $0x6ee1e44b // fcmgt v11.2d, v2.2d, v1.2d
+	WORD $0x6ee1e46a // fcmgt v10.2d, v3.2d, v1.2d
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e611c40 // bsl v0.16b, v2.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6ee3e420 // fcmgt v0.2d, v1.2d, v3.2d
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x3dc100a0 // ldr q0, [x5, #1024]
+	WORD $0x4e62f40f // fmax v15.2d, v0.2d, v2.2d
+	WORD $0x4e61f40e // fmax v14.2d, v0.2d, v1.2d
+	WORD $0x3dc108a2 // ldr q2, [x5, #1056]
+	WORD $0x3dc108a1 // ldr q1, [x5, #1056]
+	WORD $0x3dc104a0 // ldr q0, [x5, #1040]
+	WORD $0x4e60cde2 // fmla v2.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc1 // fmla v1.2d, v14.2d, v0.2d
+	WORD $0x4e61884d // frintn v13.2d, v2.2d
+	WORD $0x4e61882c // frintn v12.2d, v1.2d
+	WORD $0x4ee5cdaf // fmls v15.2d, v13.2d, v5.2d
+	WORD $0x4ee5cd8e // fmls v14.2d, v12.2d, v5.2d
+	WORD $0x4ee4cdaf // fmls v15.2d, v13.2d, v4.2d
+	WORD $0x4ee4cd8e // fmls v14.2d, v12.2d, v4.2d
+	WORD $0x6e6fdde6 // fmul v6.2d, v15.2d, v15.2d
+	WORD $0x6e6eddc5 // fmul v5.2d, v14.2d, v14.2d
+	WORD $0x3dc118a2 // ldr q2, [x5, #1120]
+	WORD $0x3dc118a1 // ldr q1, [x5, #1120]
+	WORD $0x3dc114a0 // ldr q0, [x5, #1104]
+	WORD $0x4e60cde2 // fmla v2.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc1 // fmla v1.2d, v14.2d, v0.2d
+	WORD $0x3dc120a4 // ldr q4, [x5, #1152]
+	WORD $0x3dc120a3 // ldr q3, [x5, #1152]
+	WORD $0x3dc11ca0 // ldr q0, [x5, #1136]
+	WORD $0x4e60cde4 // fmla v4.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc3 // fmla v3.2d, v14.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc128a2 // ldr q2, [x5, #1184]
+	WORD $0x3dc128a1 // ldr q1, [x5, #1184]
+	WORD $0x3dc124a0 // ldr q0, [x5, #1168]
+	WORD $0x4e60cde2 // fmla v2.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc1 // fmla v1.2d, v14.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x3dc130a4 // ldr q4, [x5, #1216]
+	WORD $0x3dc130a3 // ldr q3, [x5, #1216]
+	WORD $0x3dc12ca0 // ldr q0, [x5, #1200]
+	WORD $0x4e60cde4 // fmla v4.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc3 // fmla v3.2d, v14.2d, v0.2d
+	WORD $0x4e66cc44 // fmla v4.2d, v2.2d, v6.2d
+	WORD $0x4e65cc23 // fmla v3.2d, v1.2d, v5.2d
+	WORD $0x3dc138a2 // ldr q2, [x5, #1248]
+	WORD $0x3dc138a1 // ldr q1, [x5, #1248]
+	WORD $0x3dc134a0 // ldr q0, [x5, #1232]
+	WORD $0x4e60cde2 // fmla v2.2d, v15.2d, v0.2d
+	WORD $0x4e60cdc1 // fmla v1.2d, v14.2d, v0.2d
+	WORD $0x4e66cc82 // fmla v2.2d, v4.2d, v6.2d
+	WORD $0x4e65cc61 // fmla v1.2d, v3.2d, v5.2d
+	WORD $0x4e66cc4f // fmla v15.2d, v2.2d, v6.2d
+	WORD $0x4e65cc2e // fmla v14.2d, v1.2d, v5.2d
+	WORD $0x4e70d5e3 // fadd v3.2d, v15.2d, v16.2d
+	WORD $0x4e70d5c2 // fadd v2.2d, v14.2d, v16.2d
+	WORD $0x3dc0b0a0 // ldr q0, [x5, #704]
+	WORD $0x6e60dda1 // fmul v1.2d, v13.2d, v0.2d
+	WORD $0x6e60dd80 // fmul v0.2d, v12.2d, v0.2d
+	WORD $0x4e619821 // frintm v1.2d, v1.2d
+	WORD $0x4e619800 // frintm v0.2d, v0.2d
+	WORD $0x4ee1d5a6 // fsub v6.2d, v13.2d, v1.2d
+	WORD $0x4ee0d585 // fsub v5.2d, v12.2d, v0.2d
+	WORD $0x3dc1b8a4 // ldr q4, [x5, #1760]
+	WORD $0x4e64d421 // fadd v1.2d, v1.2d, v4.2d
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x6e61dc63 // fmul v3.2d, v3.2d, v1.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	WORD $0x4e64d4c0 // fadd v0.2d, v6.2d, v4.2d
+	WORD $0x4e64d4a1 // fadd v1.2d, v5.2d, v4.2d
+	WORD $0x4f745400 // shl v0.2d, v0.2d, #52
+	WORD $0x4f745421 // shl v1.2d, v1.2d, #52
+	WORD $0x6e60dc60 // fmul v0.2d, v3.2d, v0.2d
+	WORD $0x6e61dc42 // fmul v2.2d, v2.2d, v1.2d
+	WORD $0x3dc1b4a1 // ldr q1, [x5, #1744]
+	WORD $0x4eab1d63 // mov v3.16b, v11.16b
+	WORD $0x6e601c23 // bsl v3.16b, v1.16b, v0.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+	WORD $0x6e67e521 // fcmge v1.2d, v9.2d, v7.2d
+	WORD $0x6e67e500 // fcmge v0.2d, v8.2d, v7.2d
+	WORD $0x4e231c21 // and v1.16b, v1.16b, v3.16b
+	WORD $0x4e221c00 // and v0.16b, v0.16b, v2.16b
+	WORD $0x3d980021 // str q1, [x1, #24576]
+	WORD $0x3d980420 // str q0, [x1, #24592]
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLabelSums64NEON(args *byte, n int)
+TEXT ·rowLabelSums64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R10
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R9
+	MOVD 96(R0), R8
+	MOVD 120(R0), R7
+	MOVD 264(R0), R6
+	MOVD 384(R0), R5
+	MOVD 432(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R8, R0
+	WORD $0x3dc0000c // ldr q12, [x0]
+	WORD $0x3dc0040b // ldr q11, [x0, #16]
+	WORD $0x3dc0e54f // ldr q15, [x10, #912]
+	WORD $0x6eefe580 // fcmgt v0.2d, v12.2d, v15.2d
+	WORD $0x6eefe560 // fcmgt v0.2d, v11.2d, v15.2d
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00011 // ldr q17, [x0]
+	WORD $0x3dc00410 // ldr q16, [x0, #16]
+	ADD R2<<3, R5, R1
+	WORD $0x3dcc002e // ldr q14, [x1, #12288]
+	WORD $0x3dcc042d // ldr q13, [x1, #12304]
+	ADD R2<<3, R7, R0
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	WORD $0x6e6ede21 // fmul v1.2d, v17.2d, v14.2d
+	WORD $0x6e6dde00 // fmul v0.2d, v16.2d, v13.2d
+	WORD $0x6e6cdc2a // fmul v10.2d, v1.2d, v12.2d
+	WORD $0x6e6bdc09 // fmul v9.2d, v0.2d, v11.2d
+	WORD $0x3dc80026 // ldr q6, [x1, #8192]
+	WORD $0x3dc80425 // ldr q5, [x1, #8208]
+	WORD $0x3dc40022 // ldr q2, [x1, #4096]
+	WORD $0x3dc40421 // ldr q1, [x1, #4112]
+	ADD $72, R9, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60e444 // fcmeq v4.2d, v2.2d, v0.2d
+	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
+	WORD $0x4ef1d4c0 // fsub v0.2d, v6.2d, v17.2d
+	WORD $0x4ef0d4a2 // fsub v2.2d, v5.2d, v16.2d
+	WORD $0x3dc0ad41 // ldr q1, [x10, #688]
+	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e6edc21 // fmul v1.2d, v1.2d, v14.2d
+	WORD $0x6e6ddc00 // fmul v0.2d, v0.2d, v13.2d
+	WORD $0x6e6cdc26 // fmul v6.2d, v1.2d, v12.2d
+	WORD $0x6e6bdc05 // fmul v5.2d, v0.2d, v11.2d
+	WORD $0x6eefe503 // fcmgt v3.2d, v8.2d, v15.2d
+	WORD $0x6eefe4e4 // fcmgt v4.2d, v7.2d, v15.2d
+	WORD $0x3dd80021 // ldr q1, [x1, #24576]
+	WORD $0x3dd80422 // ldr q2, [x1, #24592]
+	WORD $0x4d40cd20 // ld1r {v0.2d}, [x9]
+	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x4e211c63 // and v3.16b, v3.16b, v1.16b
+	WORD $0x4e201c82 // and v2.16b, v4.16b, v0.16b
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e6ccc61 // fmla v1.2d, v3.2d, v12.2d
+	WORD $0x4e6bcc40 // fmla v0.2d, v2.2d, v11.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	WORD $0x3dc01001 // ldr q1, [x0, #64]
+	WORD $0x3dc01400 // ldr q0, [x0, #80]
+	WORD $0x4e6acd01 // fmla v1.2d, v8.2d, v10.2d
+	WORD $0x4e69cce0 // fmla v0.2d, v7.2d, v9.2d
+	WORD $0x3d801001 // str q1, [x0, #64]
+	WORD $0x3d801400 // str q0, [x0, #80]
+	WORD $0x3dc0ad40 // ldr q0, [x10, #688]
+	WORD $0x4ee8d403 // fsub v3.2d, v0.2d, v8.2d
+	WORD $0x4ee7d402 // fsub v2.2d, v0.2d, v7.2d
+	WORD $0x3dc02001 // ldr q1, [x0, #128]
+	WORD $0x3dc02400 // ldr q0, [x0, #144]
+	WORD $0x4e6acc61 // fmla v1.2d, v3.2d, v10.2d
+	WORD $0x4e69cc40 // fmla v0.2d, v2.2d, v9.2d
+	WORD $0x3d802001 // str q1, [x0, #128]
+	WORD $0x3d802400 // str q0, [x0, #144]
+	WORD $0x3dc03001 // ldr q1, [x0, #192]
+	WORD $0x3dc03400 // ldr q0, [x0, #208]
+	WORD $0x4e66cd01 // fmla v1.2d, v8.2d, v6.2d
+	WORD $0x4e65cce0 // fmla v0.2d, v7.2d, v5.2d
+	WORD $0x3d803001 // str q1, [x0, #192]
+	WORD $0x3d803400 // str q0, [x0, #208]
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
+// func rowLabelGrad64NEON(args *byte, n int)
+TEXT ·rowLabelGrad64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R7
+	MOVD 96(R0), R6
+	MOVD 120(R0), R5
+	MOVD 264(R0), R4
+	MOVD 288(R0), R3
+	MOVD 384(R0), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00009 // ldr q9, [x0]
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x3dc0e502 // ldr q2, [x8, #912]
+	WORD $0x6ee2e520 // fcmgt v0.2d, v9.2d, v2.2d
+	WORD $0x6ee2e500 // fcmgt v0.2d, v8.2d, v2.2d
+	ADD R1<<3, R5, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6ee2e42b // fcmgt v11.2d, v1.2d, v2.2d
+	WORD $0x6ee2e40a // fcmgt v10.2d, v0.2d, v2.2d
+	ADD R1<<3, R4, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R1<<3, R2, R0
+	WORD $0x3dcc0001 // ldr q1, [x0, #12288]
+	WORD $0x3dcc0400 // ldr q0, [x0, #12304]
+	WORD $0x6e61dc67 // fmul v7.2d, v3.2d, v1.2d
+	WORD $0x6e60dc46 // fmul v6.2d, v2.2d, v0.2d
+	WORD $0x3dd80002 // ldr q2, [x0, #24576]
+	WORD $0x3dd80401 // ldr q1, [x0, #24592]
+	WORD $0x4d40cce0 // ld1r {v0.2d}, [x7]
+	WORD $0x6e60dc45 // fmul v5.2d, v2.2d, v0.2d
+	WORD $0x6e60dc24 // fmul v4.2d, v1.2d, v0.2d
+	WORD $0x3dd40001 // ldr q1, [x0, #20480]
+	WORD $0x3dd40403 // ldr q3, [x0, #20496]
+	WORD $0x3dc1a502 // ldr q2, [x8, #1680]
+	WORD $0x6ee2e420 // fcmgt v0.2d, v1.2d, v2.2d
+	WORD $0x6e621c20 // bsl v0.16b, v1.16b, v2.16b
+	WORD $0x4ea01c01 // mov v1.16b, v0.16b
+	WORD $0x6ee2e460 // fcmgt v0.2d, v3.2d, v2.2d
+	WORD $0x6e621c60 // bsl v0.16b, v3.16b, v2.16b
+	WORD $0x6e61fca1 // fdiv v1.2d, v5.2d, v1.2d
+	WORD $0x6e60fc82 // fdiv v2.2d, v4.2d, v0.2d
+	ADD $24, R7, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
+	WORD $0x6e60dc42 // fmul v2.2d, v2.2d, v0.2d
+	ADD $48, R7, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc21 // fmul v1.2d, v1.2d, v0.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x4e211d62 // and v2.16b, v11.16b, v1.16b
+	WORD $0x4e201d41 // and v1.16b, v10.16b, v0.16b
+	WORD $0x3dc0fd00 // ldr q0, [x8, #1008]
+	WORD $0x6e201c45 // eor v5.16b, v2.16b, v0.16b
+	WORD $0x6e201c24 // eor v4.16b, v1.16b, v0.16b
+	ADD $88, R7, R0
+	WORD $0x4d40cc03 // ld1r {v3.2d}, [x0]
+	ADD $80, R7, R0
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	WORD $0x4eab1d61 // mov v1.16b, v11.16b
+	WORD $0x6e631c41 // bsl v1.16b, v2.16b, v3.16b
+	WORD $0x4eaa1d40 // mov v0.16b, v10.16b
+	WORD $0x6e631c40 // bsl v0.16b, v2.16b, v3.16b
+	WORD $0x4e67cc25 // fmla v5.2d, v1.2d, v7.2d
+	WORD $0x4e66cc04 // fmla v4.2d, v0.2d, v6.2d
+	WORD $0x6e69dca1 // fmul v1.2d, v5.2d, v9.2d
+	WORD $0x6e68dc80 // fmul v0.2d, v4.2d, v8.2d
+	ADD R1<<3, R3, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowOverlapElements64NEON(args *byte, n int)
+TEXT ·rowOverlapElements64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R8
+	MOVD args+0(FP), R1
+	MOVD 456(R1), R7
+	MOVD 0(R1), R6
+	MOVD 96(R1), R5
+	MOVD 120(R1), R0
+	MOVD 384(R1), R4
+	MOVD 336(R1), R3
+	MOVD 360(R1), R2
+	MOVD $0, R1
+
+loop:
+	ADD R1<<3, R5, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc0e500 // ldr q0, [x8, #912]
+	WORD $0x6ee0e543 // fcmgt v3.2d, v10.2d, v0.2d
+	WORD $0x6ee0e522 // fcmgt v2.2d, v9.2d, v0.2d
+	ADD R1<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
+	WORD $0x4e201c47 // and v7.16b, v2.16b, v0.16b
+	ADD R1<<3, R4, R0
+	WORD $0x3dc40004 // ldr q4, [x0, #4096]
+	WORD $0x3dc40403 // ldr q3, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e64dc22 // fmul v2.2d, v1.2d, v4.2d
+	WORD $0x6e63dc01 // fmul v1.2d, v0.2d, v3.2d
+	WORD $0x4f410506 // sshr v6.2d, v8.2d, #63
+	WORD $0x6e641c46 // bsl v6.16b, v2.16b, v4.16b
+	WORD $0x4f4104e0 // sshr v0.2d, v7.2d, #63
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c05 // mov v5.16b, v0.16b
+	WORD $0x4f410500 // sshr v0.2d, v8.2d, #63
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4f4104e0 // sshr v0.2d, v7.2d, #63
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x6e64dc40 // fmul v0.2d, v2.2d, v4.2d
+	WORD $0x6e63dc20 // fmul v0.2d, v1.2d, v3.2d
+	WORD $0x6e6adcc4 // fmul v4.2d, v6.2d, v10.2d
+	WORD $0x6e69dca3 // fmul v3.2d, v5.2d, v9.2d
+	ADD R1<<3, R3, R0
+	WORD $0x3d800004 // str q4, [x0]
+	WORD $0x3d800403 // str q3, [x0, #16]
+	ADD $112, R7, R0
+	WORD $0x4d40cc01 // ld1r {v1.2d}, [x0]
+	WORD $0x4d40cc02 // ld1r {v2.2d}, [x0]
+	ADD $104, R7, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60ccc1 // fmla v1.2d, v6.2d, v0.2d
+	WORD $0x4e60cca2 // fmla v2.2d, v5.2d, v0.2d
+	WORD $0x6e61dc81 // fmul v1.2d, v4.2d, v1.2d
+	WORD $0x6e62dc60 // fmul v0.2d, v3.2d, v2.2d
+	ADD R1<<3, R2, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	ADD $4, R1, R1
+	MOVD n+8(FP), R0
+	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowOverlapGrad64NEON(args *byte, n int)
+TEXT ·rowOverlapGrad64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R11
+	MOVD args+0(FP), R10
+	MOVD 456(R10), R0
+	MOVD 0(R10), R9
+	MOVD 96(R10), R8
+	MOVD 120(R10), R0
+	MOVD 384(R10), R7
+	MOVD 336(R10), R6
+	MOVD 360(R10), R5
+	MOVD 432(R10), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R8, R0
+	WORD $0x3dc0000a // ldr q10, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x3dc0e560 // ldr q0, [x11, #912]
+	WORD $0x6ee0e543 // fcmgt v3.2d, v10.2d, v0.2d
+	WORD $0x6ee0e522 // fcmgt v2.2d, v9.2d, v0.2d
+	ADD R2<<3, R9, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e211c68 // and v8.16b, v3.16b, v1.16b
+	WORD $0x4e201c45 // and v5.16b, v2.16b, v0.16b
+	ADD R2<<3, R7, R0
+	WORD $0x3dc40004 // ldr q4, [x0, #4096]
+	WORD $0x3dc40403 // ldr q3, [x0, #4112]
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x6e64dc22 // fmul v2.2d, v1.2d, v4.2d
+	WORD $0x6e63dc01 // fmul v1.2d, v0.2d, v3.2d
+	WORD $0x4f410507 // sshr v7.2d, v8.2d, #63
+	WORD $0x6e641c47 // bsl v7.16b, v2.16b, v4.16b
+	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
+	WORD $0x6e631c20 // bsl v0.16b, v1.16b, v3.16b
+	WORD $0x4ea01c06 // mov v6.16b, v0.16b
+	WORD $0x4f410500 // sshr v0.2d, v8.2d, #63
+	WORD $0x6e621c80 // bsl v0.16b, v4.16b, v2.16b
+	WORD $0x4f4104a0 // sshr v0.2d, v5.2d, #63
+	WORD $0x6e611c60 // bsl v0.16b, v3.16b, v1.16b
+	WORD $0x6e64dc45 // fmul v5.2d, v2.2d, v4.2d
+	WORD $0x6e63dc24 // fmul v4.2d, v1.2d, v3.2d
+	ADD R2<<3, R5, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	ADD R2<<3, R6, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e63cce1 // fmla v1.2d, v7.2d, v3.2d
+	WORD $0x4e62ccc0 // fmla v0.2d, v6.2d, v2.2d
+	WORD $0x6e6adc21 // fmul v1.2d, v1.2d, v10.2d
+	WORD $0x6e69dc00 // fmul v0.2d, v0.2d, v9.2d
+	WORD $0x6e65dc25 // fmul v5.2d, v1.2d, v5.2d
+	WORD $0x6e64dc04 // fmul v4.2d, v0.2d, v4.2d
+	WORD $0x3dc0e562 // ldr q2, [x11, #912]
+	ADD R3<<0, R4, R0
+	WORD $0x3dc05001 // ldr q1, [x0, #320]
+	WORD $0x3dc05400 // ldr q0, [x0, #336]
+	WORD $0x4e65cc41 // fmla v1.2d, v2.2d, v5.2d
+	WORD $0x4e64cc40 // fmla v0.2d, v2.2d, v4.2d
+	WORD $0x3d805001 // str q1, [x0, #320]
+	WORD $0x3d805400 // str q0, [x0, #336]
+	WORD $0x3dc0fd60 // ldr q0, [x11, #1008]
+	WORD $0x6e201ca3 // eor v3.16b, v5.16b, v0.16b
+	WORD $0x6e201c82 // eor v2.16b, v4.16b, v0.16b
+	MOVD 24(R10), R1
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store1
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d4a1 // fadd v1.2d, v5.2d, v1.2d
+	WORD $0x4e60d480 // fadd v0.2d, v4.2d, v0.2d
+	WORD $0x4ea11c25 // mov v5.16b, v1.16b
+	WORD $0x4ea01c04 // mov v4.16b, v0.16b
+
+store1:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800005 // str q5, [x0]
+	WORD $0x3d800404 // str q4, [x0, #16]
+	MOVD 192(R10), R1
+	CMP $0, R1
+	BEQ noOpposite
+	MOVBU 512(R10), R0
+	CMP $0, R0
+	BEQ store2
+	ADD R2<<3, R1, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4ea01c02 // mov v2.16b, v0.16b
+
+store2:
+	ADD R2<<3, R1, R0
+	WORD $0x3d800003 // str q3, [x0]
+	WORD $0x3d800402 // str q2, [x0, #16]
+
+noOpposite:
 	EOR $32, R3, R3
 	ADD $4, R2, R2
 	MOVD n+8(FP), R0

@@ -75,7 +75,8 @@ type marginFilter struct {
 // marginScratch is scratch memory of a marginFilter.
 type marginScratch struct {
 	above, within, none, ones [stripVoxels / 64]uint64
-	x0, x1                    [block]float32 // the last voxels of a chunk that do not fill a block
+	found                     [stripVoxels + 3]uint16 // the voxels listed
+	x0, x1                    [block]float32          // the last voxels of a chunk that do not fill a block
 }
 
 // filter lists voxels of a strip, whose first has the index at in the batch. Those that are
@@ -100,31 +101,44 @@ func (f *marginFilter) filter(k *kernels, chunk, at int, x0, x1 []float32, class
 	}
 	f.above[chunk] += kept
 	if listed > 0 {
-		f.list(chunk, listed, at, x0, x1, within, ones)
+		f.list(chunk, listed, at, x0, x1, s)
 	}
 	return kept > 0
 }
 
 // list lists the n voxels of a strip whose bits are set.
-func (f *marginFilter) list(chunk, n, at int, x0, x1 []float32, within, ones []uint64) {
-	list := slices.Grow(f.Listed[chunk], n)
-	end := len(list)
-	list = list[:end+n]
-	x0, ones = x0[:len(x1)], ones[:len(within)]
-	finite := true
-	for w, word := range within {
-		for ; word != 0; word &= word - 1 {
-			bit := bits.TrailingZeros64(word) & 63
-			i := 64*w + bit
-			class := uint32(ones[w]>>bit) & 1
-			// The sign bit of the margin is flipped for class 1, as the kernels do.
-			margin := math.Float32frombits(math.Float32bits(x1[i]-x0[i]) ^ class<<31)
-			finite = finite && margin <= math.MaxFloat32
-			list[end] = selection.Item[float32]{Value: margin, At: 2*uint32(at+i) + class}
-			end++
+func (f *marginFilter) list(chunk, n, at int, x0, x1 []float32, s *marginScratch) {
+	// Four at a time, which takes few branches at random.
+	found := 0
+	for w, word := range s.within[:(len(x1)+63)/64] {
+		end := found + bits.OnesCount64(word)
+		for ; found < end; found += 4 {
+			next := s.found[found:][:4]
+			next[0] = uint16(64*w + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[1] = uint16(64*w + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[2] = uint16(64*w + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[3] = uint16(64*w + bits.TrailingZeros64(word)&63)
+			word &= word - 1
 		}
+		found = end
 	}
-	f.Listed[chunk] = list
+	list := slices.Grow(f.Listed[chunk], n)
+	dst := list[len(list):][:n]
+	finite := true
+	x0 = x0[:len(x1)]
+	for k, i := range s.found[:n] {
+		class := uint32(s.ones[i/64%(stripVoxels/64)]>>(i%64)) & 1
+		// The sign bit of the margin is flipped for class 1, as the kernels do.
+		margin := math.Float32frombits(math.Float32bits(x1[i]-x0[i]) ^ class<<31)
+		if !(margin <= math.MaxFloat32) {
+			finite = false
+		}
+		dst[k] = selection.Item[float32]{Value: margin, At: 2*uint32(at+int(i)) + class}
+	}
+	f.Listed[chunk] = list[:len(list)+n]
 	if !finite {
 		f.notFinite.Store(true)
 	}

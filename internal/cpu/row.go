@@ -57,11 +57,14 @@ func plainRows[T real]() rowKernels[T] {
 		kernel.RowGradSoftmax: func(a *rowArgs[T], n int) { rowGrad(a, n, kernel.RowSumsSoftmax) },
 
 		kernel.RowDistance:    rowDistance[T],
-		kernel.RowField:       func(a *rowArgs[T], n int) { rowField(a, n, false) },
-		kernel.RowFieldSquare: func(a *rowArgs[T], n int) { rowField(a, n, true) },
+		kernel.RowField:       rowField[T],
+		kernel.RowFieldSquare: rowFieldSquare[T],
 		kernel.RowErrors:      rowErrors[T],
 		kernel.RowBinaryPower: rowBinaryPower[T], kernel.RowBinaryFocal: func(a *rowArgs[T], n int) { rowBinary(a, n, false) },
 		kernel.RowLogPower: rowLogPower[T], kernel.RowLogFocal: func(a *rowArgs[T], n int) { rowBinary(a, n, true) },
+		kernel.RowSoftmaxField: rowSoftmaxField[T], kernel.RowLabel: rowLabel[T], kernel.RowLabelPower: rowLabelPower[T],
+		kernel.RowLabelSums: rowLabelSums[T], kernel.RowLabelGrad: rowLabelGrad[T],
+		kernel.RowOverlapElements: rowOverlapElements[T], kernel.RowOverlapGrad: rowOverlapGrad[T],
 	}
 }
 

@@ -145,6 +145,9 @@ func testRowKernels[T real](t *testing.T, kernels *rowKernels[T]) {
 					}
 					// Without optional outputs.
 					for _, arg := range []kernel.RowArg{kernel.ArgGrad, kernel.ArgElements, kernel.ArgDerivative, kernel.ArgGrad0, kernel.ArgElements0} {
+						if which == kernel.RowLabelGrad || which == kernel.RowOverlapGrad {
+							continue // it has no other output
+						}
 						if which.Exponent() != kernel.NoPointwise || which >= kernel.RowDistance {
 							args.row[arg] = nil
 						}
@@ -175,6 +178,9 @@ func testRowSequences[T real](t *testing.T, kernels *rowKernels[T]) {
 		{kernel.RowDifference, kernel.RowExp, kernel.RowLog, kernel.RowPairPower, kernel.RowPairFocal, kernel.RowPairSums, kernel.RowPairGrad},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxPower, kernel.RowSoftmaxFocal, kernel.RowAfter, kernel.RowPullback},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxFocalTwo, kernel.RowGradSoftmax, kernel.RowAfter, kernel.RowPullback},
+		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowLabel, kernel.RowLabelPower, kernel.RowLabelSums, kernel.RowLabelGrad, kernel.RowPullback},
+		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxField, kernel.RowAfter, kernel.RowPullback},
+		{kernel.RowExp, kernel.RowOverlapElements, kernel.RowOverlapGrad},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSumsSoftmax, kernel.RowSoftmaxFocalZero, kernel.RowPullback},
 	}
 	plain := plainRows[T]()

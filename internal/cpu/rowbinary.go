@@ -29,25 +29,46 @@ func squareRoot[T real](x T) T { return T(math.Sqrt(float64(x))) }
 // absolute is |x|.
 func absolute[T real](x T) T { return T(math.Abs(float64(x))) }
 
-// rowField adds up m·f·p, or with square m·(|f|+|f₀|)·(p−t)², of the fields f and f₀.
-func rowField[T real](a *rowArgs[T], n int, square bool) {
+// rowField adds up m·f·p of the field f, which with ArgElements are stored too.
+func rowField[T real](a *rowArgs[T], n int) {
 	m, field := a.of(kernel.ArgWeight, n), a.of(kernel.ArgField, n)
+	sum, scale := a.sum(kernel.RowSumPointwise), a.coef(kernel.CoefScale)
+	elements, upstream := a.row[kernel.ArgElements], a.row[kernel.ArgUpstream]
+	b := binaryOf(a, n)
+	for i, w := range m {
+		v, d := b.at(i), T(field[i]*w)
+		lane := i % len(sum)
+		sum[lane] = fma(d, v.p, sum[lane])
+		if elements != nil {
+			elements[i] = T(d * v.p)
+		}
+		if b.grad != nil {
+			b.store(i, T(T(T(d*scale)*upstreamAt(upstream, i, w))*v.slope))
+		}
+	}
+}
+
+// upstreamAt is 0 for a voxel that takes no part.
+func upstreamAt[T real](upstream []T, i int, weight T) T {
+	if !(weight > 0) {
+		return 0
+	}
+	return upstream[i]
+}
+
+// rowFieldSquare adds up m·(|f|+|f₀|)·(p−t)² of the fields f and f₀.
+func rowFieldSquare[T real](a *rowArgs[T], n int) {
+	m, field, field0, target := a.of(kernel.ArgWeight, n), a.of(kernel.ArgField, n), a.of(kernel.ArgField0, n), a.of(kernel.ArgTarget, n)
 	sum, scale := a.sum(kernel.RowSumPointwise), a.coef(kernel.CoefScale)
 	b := binaryOf(a, n)
 	for i, w := range m {
-		v := b.at(i)
-		var element, d T // d is the derivative by p, but for a factor 2 of the square
-		if square {
-			t := a.row[kernel.ArgTarget][i]
-			// p − t, which does not cancel for a target of 0 or 1.
-			difference := fma(-v.q, t, T(v.p*(1-t)))
-			d = T(T(w*(absolute(field[i])+absolute(a.row[kernel.ArgField0][i]))) * difference)
-			element = difference
-		} else {
-			d, element = T(field[i]*w), v.p
-		}
+		v, t := b.at(i), target[i]
+		// p − t, which does not cancel for a target of 0 or 1.
+		difference := fma(-v.q, t, T(v.p*(1-t)))
+		// The derivative by p, but for a factor 2.
+		d := T(T(w*(absolute(field[i])+absolute(field0[i]))) * difference)
 		lane := i % len(sum)
-		sum[lane] = fma(d, element, sum[lane])
+		sum[lane] = fma(d, difference, sum[lane])
 		if b.grad != nil {
 			b.store(i, T(T(d*scale)*v.slope))
 		}
@@ -89,30 +110,11 @@ func rowBinaryPower[T real](a *rowArgs[T], n int) {
 func rowLogPower[T real](a *rowArgs[T], n int) {
 	b, power := binaryOf(a, n), a.buffer(kernel.ArgBuffer, kernel.BufPower, n)
 	l, t := a.buffer(kernel.ArgBuffer, kernel.BufLog, n), a.of(kernel.ArgTarget, n)
-	gamma, top := a.coef(kernel.CoefGamma), expHigh[T]()
+	var nll [kernel.Tile]T
 	for i := range power {
-		power[i] = largerOf(b.nll(i, t[i], l[i]), smallest[T]())
+		nll[i] = b.nll(i, t[i], l[i])
 	}
-	logNormals(power)
-	for i, log := range power {
-		power[i] = T(log * gamma)
-	}
-	var large [kernel.Tile]bool
-	for i, x := range power {
-		large[i] = x > top
-		if !(x < top) {
-			power[i] = top
-		}
-	}
-	exps(power)
-	for i := range power {
-		switch {
-		case large[i]:
-			power[i] = T(math.Inf(1))
-		case !(b.nll(i, t[i], l[i]) >= smallest[T]()):
-			power[i] = 0
-		}
-	}
+	logPower(power, nll[:n], a.coef(kernel.CoefGamma))
 }
 
 // rowBinary computes the elements w·(1−p_y)^γ·(−log p_y), or with log those w·(−log p_y)^γ,
@@ -159,6 +161,31 @@ func rowBinary[T real](a *rowArgs[T], n int, log bool) {
 		}
 		d = fma(derivative, v.slope, d)
 		b.store(i, T(d*m))
+	}
+}
+
+// rowOverlapElements stores what the sums I and P of an overlap term are made of where the
+// target is 1: m·p, and m·p·(CoefSquare·p + CoefLinear).
+func rowOverlapElements[T real](a *rowArgs[T], n int) {
+	first, second := a.of(kernel.ArgField, n), a.of(kernel.ArgField0, n)
+	square, linear := a.coef(kernel.CoefSquare), a.coef(kernel.CoefLinear)
+	b := binaryOf(a, n)
+	for i, w := range b.m {
+		p := b.at(i).p
+		mp := T(p * w)
+		first[i] = mp
+		second[i] = T(mp * squares(p, square, linear))
+	}
+}
+
+// rowOverlapGrad computes the gradient of a term whose derivative by p is f + f₀·p, of the
+// rows f and f₀.
+func rowOverlapGrad[T real](a *rowArgs[T], n int) {
+	f, f0 := a.of(kernel.ArgField, n), a.of(kernel.ArgField0, n)
+	b := binaryOf(a, n)
+	for i, w := range b.m {
+		v := b.at(i)
+		b.store(i, T(T(fma(v.p, f0[i], f[i])*w)*v.slope))
 	}
 }
 

@@ -1313,6 +1313,41 @@ func rowLogPower32AVX512(args *byte, n int)
 //go:noescape
 func rowLogFocal32AVX512(args *byte, n int)
 
+// rowSoftmaxField32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField32AVX512(args *byte, n int)
+
+// rowLabel32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel32AVX512(args *byte, n int)
+
+// rowLabelPower32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower32AVX512(args *byte, n int)
+
+// rowLabelSums32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums32AVX512(args *byte, n int)
+
+// rowLabelGrad32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad32AVX512(args *byte, n int)
+
+// rowOverlapElements32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements32AVX512(args *byte, n int)
+
+// rowOverlapGrad32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad32AVX512(args *byte, n int)
+
 // rowClass64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1527,6 +1562,41 @@ func rowLogPower64AVX512(args *byte, n int)
 //
 //go:noescape
 func rowLogFocal64AVX512(args *byte, n int)
+
+// rowSoftmaxField64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField64AVX512(args *byte, n int)
+
+// rowLabel64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel64AVX512(args *byte, n int)
+
+// rowLabelPower64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower64AVX512(args *byte, n int)
+
+// rowLabelSums64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums64AVX512(args *byte, n int)
+
+// rowLabelGrad64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad64AVX512(args *byte, n int)
+
+// rowOverlapElements64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements64AVX512(args *byte, n int)
+
+// rowOverlapGrad64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad64AVX512(args *byte, n int)
 
 // rowClass32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1743,6 +1813,41 @@ func rowLogPower32AVX2(args *byte, n int)
 //go:noescape
 func rowLogFocal32AVX2(args *byte, n int)
 
+// rowSoftmaxField32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField32AVX2(args *byte, n int)
+
+// rowLabel32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel32AVX2(args *byte, n int)
+
+// rowLabelPower32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower32AVX2(args *byte, n int)
+
+// rowLabelSums32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums32AVX2(args *byte, n int)
+
+// rowLabelGrad32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad32AVX2(args *byte, n int)
+
+// rowOverlapElements32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements32AVX2(args *byte, n int)
+
+// rowOverlapGrad32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad32AVX2(args *byte, n int)
+
 // rowClass64AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1957,6 +2062,41 @@ func rowLogPower64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowLogFocal64AVX2(args *byte, n int)
+
+// rowSoftmaxField64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField64AVX2(args *byte, n int)
+
+// rowLabel64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel64AVX2(args *byte, n int)
+
+// rowLabelPower64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower64AVX2(args *byte, n int)
+
+// rowLabelSums64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums64AVX2(args *byte, n int)
+
+// rowLabelGrad64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad64AVX2(args *byte, n int)
+
+// rowOverlapElements64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements64AVX2(args *byte, n int)
+
+// rowOverlapGrad64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad64AVX2(args *byte, n int)
 
 // tileOverlapSumsAVX512 is a tile kernel for n voxels, a multiple of 64.
 //

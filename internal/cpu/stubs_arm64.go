@@ -787,6 +787,41 @@ func rowLogPower32NEON(args *byte, n int)
 //go:noescape
 func rowLogFocal32NEON(args *byte, n int)
 
+// rowSoftmaxField32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField32NEON(args *byte, n int)
+
+// rowLabel32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel32NEON(args *byte, n int)
+
+// rowLabelPower32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower32NEON(args *byte, n int)
+
+// rowLabelSums32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums32NEON(args *byte, n int)
+
+// rowLabelGrad32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad32NEON(args *byte, n int)
+
+// rowOverlapElements32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements32NEON(args *byte, n int)
+
+// rowOverlapGrad32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad32NEON(args *byte, n int)
+
 // rowClass64NEON is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1001,6 +1036,41 @@ func rowLogPower64NEON(args *byte, n int)
 //
 //go:noescape
 func rowLogFocal64NEON(args *byte, n int)
+
+// rowSoftmaxField64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxField64NEON(args *byte, n int)
+
+// rowLabel64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabel64NEON(args *byte, n int)
+
+// rowLabelPower64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelPower64NEON(args *byte, n int)
+
+// rowLabelSums64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelSums64NEON(args *byte, n int)
+
+// rowLabelGrad64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowLabelGrad64NEON(args *byte, n int)
+
+// rowOverlapElements64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapElements64NEON(args *byte, n int)
+
+// rowOverlapGrad64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowOverlapGrad64NEON(args *byte, n int)
 
 // tileOverlapSumsNEON is a tile kernel for n voxels, a multiple of 64.
 //

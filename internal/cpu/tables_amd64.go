@@ -316,6 +316,13 @@ var rows32AVX512 = [kernel.Rows]rowRoutine{
 	rowBinaryFocal32AVX512,
 	rowLogPower32AVX512,
 	rowLogFocal32AVX512,
+	rowSoftmaxField32AVX512,
+	rowLabel32AVX512,
+	rowLabelPower32AVX512,
+	rowLabelSums32AVX512,
+	rowLabelGrad32AVX512,
+	rowOverlapElements32AVX512,
+	rowOverlapGrad32AVX512,
 }
 
 var parabolas32AVX512 = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
@@ -368,6 +375,13 @@ var rows64AVX512 = [kernel.Rows]rowRoutine{
 	rowBinaryFocal64AVX512,
 	rowLogPower64AVX512,
 	rowLogFocal64AVX512,
+	rowSoftmaxField64AVX512,
+	rowLabel64AVX512,
+	rowLabelPower64AVX512,
+	rowLabelSums64AVX512,
+	rowLabelGrad64AVX512,
+	rowOverlapElements64AVX512,
+	rowOverlapGrad64AVX512,
 }
 
 var parabolas64AVX512 = [kernel.ParabolaBlocks]parabolasRoutine[float64]{
@@ -420,6 +434,13 @@ var rows32AVX2 = [kernel.Rows]rowRoutine{
 	rowBinaryFocal32AVX2,
 	rowLogPower32AVX2,
 	rowLogFocal32AVX2,
+	rowSoftmaxField32AVX2,
+	rowLabel32AVX2,
+	rowLabelPower32AVX2,
+	rowLabelSums32AVX2,
+	rowLabelGrad32AVX2,
+	rowOverlapElements32AVX2,
+	rowOverlapGrad32AVX2,
 }
 
 var parabolas32AVX2 = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
@@ -472,6 +493,13 @@ var rows64AVX2 = [kernel.Rows]rowRoutine{
 	rowBinaryFocal64AVX2,
 	rowLogPower64AVX2,
 	rowLogFocal64AVX2,
+	rowSoftmaxField64AVX2,
+	rowLabel64AVX2,
+	rowLabelPower64AVX2,
+	rowLabelSums64AVX2,
+	rowLabelGrad64AVX2,
+	rowOverlapElements64AVX2,
+	rowOverlapGrad64AVX2,
 }
 
 var parabolas64AVX2 = [kernel.ParabolaBlocks]parabolasRoutine[float64]{

@@ -183,6 +183,13 @@ var rows32NEON = [kernel.Rows]rowRoutine{
 	rowBinaryFocal32NEON,
 	rowLogPower32NEON,
 	rowLogFocal32NEON,
+	rowSoftmaxField32NEON,
+	rowLabel32NEON,
+	rowLabelPower32NEON,
+	rowLabelSums32NEON,
+	rowLabelGrad32NEON,
+	rowOverlapElements32NEON,
+	rowOverlapGrad32NEON,
 }
 
 var parabolas32NEON = [kernel.ParabolaBlocks]parabolasRoutine[float32]{
@@ -235,6 +242,13 @@ var rows64NEON = [kernel.Rows]rowRoutine{
 	rowBinaryFocal64NEON,
 	rowLogPower64NEON,
 	rowLogFocal64NEON,
+	rowSoftmaxField64NEON,
+	rowLabel64NEON,
+	rowLabelPower64NEON,
+	rowLabelSums64NEON,
+	rowLabelGrad64NEON,
+	rowOverlapElements64NEON,
+	rowOverlapGrad64NEON,
 }
 
 var parabolas64NEON = [kernel.ParabolaBlocks]parabolasRoutine[float64]{

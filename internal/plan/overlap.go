@@ -101,18 +101,24 @@ func (o *Overlap) Groups(s *Sums, n, c int) *Groups {
 			continue
 		}
 		for k := range active {
-			f, di, dp := o.ratio(I[k], P[k], G[k])
-			if o.Exponent != nil && o.Exponent[k] != 1 {
-				f, di, dp = power(o.Exponent[k], f, di, dp)
-			}
-			if o.LogCosh {
-				f, di, dp = LogCosh(f, di, dp)
-			}
-			w := o.Weight[k]
-			g.Value[m*active+k], dI[k], dP[k] = w*f, w*di, w*dp
+			g.Value[m*active+k], dI[k], dP[k] = o.Group(k, I[k], P[k], G[k])
 		}
 	}
 	return g
+}
+
+// Group returns the weighted value of the group of the k-th channel that takes part, and its
+// derivatives with respect to I and P, from its sums. It is for all kinds but GeneralizedDice.
+func (o *Overlap) Group(k int, i, p, g float64) (value, dI, dP float64) {
+	f, di, dp := o.ratio(i, p, g)
+	if o.Exponent != nil && o.Exponent[k] != 1 {
+		f, di, dp = power(o.Exponent[k], f, di, dp)
+	}
+	if o.LogCosh {
+		f, di, dp = LogCosh(f, di, dp)
+	}
+	w := o.Weight[k]
+	return w * f, w * di, w * dp
 }
 
 // ratio returns f and its derivatives with respect to I and P. Here and below a product

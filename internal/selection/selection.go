@@ -16,7 +16,6 @@ import (
 type Selector[T float32 | float64] struct {
 	groups []group
 	keys   []uint64 // of the last bucket
-	taken  []int
 }
 
 // Item is a number and its position.
@@ -27,11 +26,10 @@ type Item[T float32 | float64] struct {
 
 // group is a range of parts, the work of one goroutine.
 type group struct {
-	from, to    int // its parts
-	least, most uint64
-	counts      [buckets]int32
-	keys        []uint64 // that share a bucket with the least one taken
-	equal       int      // how many of those that are equal to the least one taken are taken
+	from, to int // its parts
+	counts   [buckets]int32
+	keys     []uint64 // that share a bucket with the least one taken
+	equal    int      // how many of those that are equal to the least one taken are taken
 }
 
 // digit is the number of bits of a key by which items are counted at a time.
@@ -41,44 +39,32 @@ const (
 )
 
 // groupItems is about the number of items that are worth a goroutine.
-const groupItems = 4096
+const groupItems = 8192
 
-// Largest finds the m largest of the items in all parts; of equal ones the first are taken. NaN
-// is larger than any number, and −0 is 0. It moves the items taken to the front of their part,
-// in order, and returns how many there are of each part: nil if there are fewer than m items.
-// The result is in the selector's memory, until the next call.
+// Largest leaves the m largest of the items in all parts, in order; of equal ones the first. NaN
+// is larger than any number, and −0 is 0. It returns false, and leaves all, if there are fewer.
+// The items are from low to high, or NaN where high is ∞.
 //
-// Items are counted by the leading bits of the distances of their keys from the least key.
+// Items are counted by the leading bits of the distances of their keys from that of low.
 // The keys in the bucket of the least item taken are counted by the next bits, and so on.
-func (s *Selector[T]) Largest(m int, parts [][]Item[T]) []int {
+func (s *Selector[T]) Largest(m int, parts [][]Item[T], low, high T) bool {
 	total := 0
-	s.taken = slices.Grow(s.taken[:0], len(parts))[:len(parts)]
-	for i, part := range parts {
+	for _, part := range parts {
 		total += len(part)
-		s.taken[i] = len(part)
 	}
-	switch {
-	case total < m:
-		return nil
-	case total == m:
-		return s.taken
-	case m == 0:
-		clear(s.taken)
-		return s.taken
+	if total <= m {
+		return total == m
+	}
+	if m == 0 {
+		for i, part := range parts {
+			parts[i] = part[:0]
+		}
+		return true
 	}
 	s.divide(total, len(parts))
-	s.each(func(g *group) {
-		g.least, g.most = math.MaxUint64, 0
-		for _, part := range parts[g.from:g.to] {
-			for i := range part {
-				k := key(part[i].Value)
-				g.least, g.most = min(g.least, k), max(g.most, k)
-			}
-		}
-	})
-	base, most := s.groups[0].least, s.groups[0].most
-	for i := range s.groups {
-		base, most = min(base, s.groups[i].least), max(most, s.groups[i].most)
+	base, most := key(low), key(high)
+	if math.IsInf(float64(high), 1) {
+		most = key(T(math.NaN()))
 	}
 	shift := leadingShift(most - base)
 	s.each(func(g *group) {
@@ -123,10 +109,10 @@ func (s *Selector[T]) Largest(m int, parts [][]Item[T]) []int {
 	}
 	s.each(func(g *group) {
 		for i := g.from; i < g.to; i++ {
-			s.taken[i] = take(parts[i], least, &g.equal)
+			parts[i] = take(parts[i], least, &g.equal)
 		}
 	})
-	return s.taken
+	return true
 }
 
 // divide makes groups of parts.
@@ -174,24 +160,25 @@ func ranked(m int, keys []uint64, counts *[buckets]int32) (least uint64, equal i
 	}
 }
 
-// take moves the items that are above least, and the first that are equal to it, to the front.
-// It returns how many there are, and takes those that are equal off their number.
-func take[T float32 | float64](items []Item[T], least uint64, equal *int) (n int) {
-	left := *equal
-	for i := range items {
-		it := items[i]
-		items[i], items[n] = items[n], it // in any case, which takes no branch at random
+// take keeps the items that are above least, and the first that are equal to it, and takes
+// those off their number.
+func take[T float32 | float64](items []Item[T], least uint64, equal *int) []Item[T] {
+	n, left := 0, *equal
+	for _, it := range items {
+		items[n] = it // in any case, which takes no branch at random
 		k := key(it.Value)
+		taken := 0
 		if k > least {
-			n++
+			taken = 1
 		}
 		if k == least && left > 0 {
-			n++
+			taken = 1
 			left--
 		}
+		n += taken
 	}
 	*equal = left
-	return n
+	return items[:n]
 }
 
 // Window returns two numbers between which the least of the given share of the largest numbers
@@ -227,7 +214,13 @@ func (s *Selector[T]) Window(sample []T, share float64) (low, high T) {
 		return b < uint64(bottom) || b > uint64(top)
 	})
 	slices.Sort(keys)
-	ranked := func(rank int) T { return number[T](keys[len(keys)-(rank-above)]) }
+	ranked := func(rank int) T {
+		v := number[T](keys[len(keys)-(rank-above)])
+		if v != v {
+			return T(math.Inf(1)) // NaN is no limit
+		}
+		return v
+	}
 	if first >= 1 {
 		high = ranked(first)
 	}

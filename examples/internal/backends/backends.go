@@ -83,7 +83,7 @@ func Default() string {
 // Counter returns a counter of the resources that the network made by create needs on the
 // backend with the given name.
 func Counter(name string, create func(nn.Backend) (nn.Network, error)) (*cost.Counter, error) {
-	if name == "onednn" {
+	if _, _, gpu := GPU(name); gpu || name == "onednn" {
 		return cost.NewFused(create)
 	}
 	return cost.New(create)

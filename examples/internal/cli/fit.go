@@ -27,8 +27,11 @@ type fitted struct {
 	counter *cost.Counter
 	facts   []string
 	device  int64 // bytes of memory of the GPU that computes, or 0 for the CPU
+	workers int   // that prepare samples
 
-	step, prediction cost.Cost // set by count
+	step, prediction cost.Cost // set by count, without the samples ahead
+	ahead            int       // samples that are prepared beyond those of an update
+	aheadBytes       int64     // of their memory
 }
 
 // fit adapts the networks' strides, or else the padding of the volumes, so that every
@@ -172,12 +175,19 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int, to
 	}
 	text += "."
 	f.facts = append([]string{text}, f.facts...)
-	if size := together.groupOf().Size(); size > 1 {
-		if step, err = f.trainingStep(v, optimization, (samples+size-1)/size); err != nil {
+	size := together.groupOf().Size()
+	own := (samples + size - 1) / size
+	f.ahead = train.SamplesAhead(f.workers, own)
+	f.aheadBytes = int64(f.ahead) * v.sampleBytes()
+	if size > 1 {
+		if step, err = f.trainingStep(v, optimization, own); err != nil {
 			return err
 		}
 		step.HostBytes += dist.BuffersPerGradient * step.Parameters * 4 // float32
+		step.HostBytes += f.aheadBytes
 		progress.Println(fmt.Sprintf("Memory: %s takes about %s in each of the %d processes.", f.config.Name(), formatBytes(max(step.Bytes(), prediction.Bytes())), size))
+	} else {
+		step.HostBytes += f.aheadBytes
 	}
 	has := memories{device: f.device}
 	if limit, ok := memory.Limit(); ok {
@@ -204,11 +214,19 @@ func (f *fitted) trainingStep(v volumes, optimization *optimizationFlags, sample
 		}
 		step.PassBytes = all.PassBytes
 	}
-	const label = 1                                     // bytes of a voxel
 	step.PassBytes += int64(sets) * step.Parameters * 4 // float32
-	step.HostBytes += int64(samples-1) * int64(nn.Elements(v.step)*4+nn.Elements(v.step[2:])*label)
+	step.HostBytes += int64(samples-1) * v.sampleBytes()
 	step.HostBytes += processBytes
+	if f.device > 0 {
+		step.PassBytes += v.sampleBytes() // the next sample is copied there during a step
+	}
 	return step, nil
+}
+
+// sampleBytes returns the memory of the image and the label of a training sample.
+func (v *volumes) sampleBytes() int64 {
+	const value, label = 4, 1 // bytes of a voxel
+	return int64(nn.Elements(v.step)*value + nn.Elements(v.step[2:])*label)
 }
 
 // memory formats the memory of a pass.

@@ -6,12 +6,14 @@ import (
 	"io"
 	"math"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/x/afl"
 	"github.com/x/afl/examples/internal/backends"
+	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/segment"
 	"github.com/x/afl/examples/internal/train"
@@ -50,6 +52,7 @@ type options struct {
 	phantomSize                triple
 
 	cacheMiB int64
+	workers  int
 
 	pageImages int
 
@@ -62,7 +65,7 @@ type options struct {
 
 // sessionFlags are the flags that do not affect the result, so a resumed run may
 // change them.
-var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "profile", "page_images", "dist", "dist_timeout"}
+var sessionFlags = []string{"model_dir", "resume", "join", "check", "cache", "workers", "profile", "page_images", "dist", "dist_timeout"}
 
 // newFlags defines the flags of a program. Their defaults are the paper's.
 func newFlags(p Program) (*flag.FlagSet, *options) {
@@ -111,6 +114,7 @@ func newFlags(p Program) (*flag.FlagSet, *options) {
 	f.IntVar(&o.phantomValid, "phantom_valid", p.Phantom.Valid, "validation `cases` of the phantom")
 	f.Var(&o.phantomSize, "phantom_size", "`X,Y,Z` voxels of a phantom image")
 	f.Int64Var(&o.cacheMiB, "cache", 2048, "`MiB` of memory for caching preprocessed cases")
+	f.IntVar(&o.workers, "workers", 0, fmt.Sprintf("number of training `samples` that are prepared at the same time while a step computes; 0: %d, or with\n-backend cuda one for each core, at most %d. The log says when the steps wait for data", dataset.DefaultWorkers, gpuWorkers))
 	f.IntVar(&o.pageImages, "page_images", 0, "number of `cases` whose images and masks report.html embeds, together with qualitative.png; 0: no image\nof a patient. Of the phantom it embeds at least 8 cases")
 	o.backend.addTo(f)
 	o.conv.addTo(f)
@@ -179,6 +183,8 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return usageErrorf("-%s has no effect with -cases", phantomFlag(flags))
 	case o.pageImages < 0:
 		return bad("page_images", o.pageImages, "at least 0")
+	case o.workers < 0 || o.workers > mostWorkers:
+		return bad("workers", o.workers, fmt.Sprintf("from 0 to %d", mostWorkers))
 	case o.cacheMiB < 0 || o.cacheMiB > math.MaxInt64>>20:
 		return bad("cache", o.cacheMiB, "at least 0")
 	}
@@ -204,6 +210,23 @@ func (o *options) check(flags *flag.FlagSet) error {
 		return err
 	}
 	return o.checkScheme(flags)
+}
+
+const (
+	gpuWorkers  = 8 // the default of -workers on a GPU, where there are as many cores
+	mostWorkers = 1024
+)
+
+// workersFor returns the number of workers that prepare samples, whether a GPU computes or the
+// cores, from which more workers than the default would take time.
+func (o *options) workersFor(gpu bool) int {
+	switch {
+	case o.workers > 0:
+		return o.workers
+	case gpu:
+		return min(runtime.GOMAXPROCS(0), gpuWorkers)
+	}
+	return dataset.DefaultWorkers
 }
 
 // phantomFlag returns the name of the first phantom flag set on the command line, or "".

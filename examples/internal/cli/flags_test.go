@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -177,6 +178,7 @@ func TestWrongFlagsAreOneLineAndCode2(t *testing.T) {
 		{"-phantom_valid -1", "-phantom_valid is -1"},
 		{"-cache -1", "-cache is -1"},
 		{"-page_images -1", "-page_images is -1"},
+		{"-workers -1", "-workers is -1; it must be from 0 to 1024"},
 		{"-patch 64,64", `invalid value "64,64" for flag -patch: want three numbers of voxels, X,Y,Z, such as 160,128,24, or whole`},
 		{"-patch 64,64,20", "-patch 64×64×20: unet: volume size 64×64×20: every axis must be a positive multiple of 16×16×8"},
 		{"-foreground 1.5 -patch 64,64,24", "-foreground is 1.5"},
@@ -320,7 +322,7 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 		}
 		return f.count(volumes{step: small, prediction: small}, &optimizationFlags{momentum: 0.9, batch: 5}, 30, &processes{group: g, here: 3}, progress)
 	}))
-	two := alone + 4*114441474 + (3*4+1)<<12
+	two := alone + 4*114441474 + 3*(3*4+1)<<12 // and two samples of the next update
 	assert.Equal(t, fmt.Sprintf("Memory: r2unet takes about %s in each of the 3 processes.\n", formatBytes(two+2*4*114441474)), out.String())
 	needs := func(bytes int64) cost.Cost { return cost.Cost{HostBytes: bytes} }
 	assert.NoError(t, f.checkMemory(needs(100), needs(50), memories{machine: 100}, 1, 1))
@@ -336,6 +338,24 @@ func TestMemoryIsCheckedBeforeTheRun(t *testing.T) {
 	assert.ErrorContains(t, err, "but this GPU has 1 MiB; use a smaller -size")
 	assert.Equal(t, "1.5 GiB", formatBytes(3<<29))
 	assert.Equal(t, "2 MiB", formatBytes(1<<20+1))
+}
+
+// TestWorkers checks the defaults, and the memory of the samples that are prepared ahead.
+func TestWorkers(t *testing.T) {
+	cores := runtime.GOMAXPROCS(0)
+	assert.Equal(t, dataset.DefaultWorkers, new(options).workersFor(false))
+	assert.Equal(t, min(cores, 8), new(options).workersFor(true))
+	o := options{workers: 5}
+	assert.Equal(t, 5, o.workersFor(false))
+	assert.Equal(t, 5, o.workersFor(true))
+
+	dir := filepath.Join(t.TempDir(), "run")
+	code, out, errs := runProgram(tinyPICAI(), "-model_dir", dir, "-epochs", "1", "-steps", "1", "-workers", "3")
+	require.Equal(t, exitOK, code, errs)
+	assert.Regexp(t, `Loading: 3 samples are prepared at a time \(-workers\), up to 3 beyond those of an update, which take about \d+ MiB of memory\.`, out)
+	code, out, errs = runProgram(tinyPICAI(), "-model_dir", dir, "-resume", "-epochs", "2")
+	require.Equal(t, exitOK, code, errs)
+	assert.Contains(t, out, "Loading: 2 samples are prepared at a time (-workers), up to 2 beyond", "the number is not part of the run")
 }
 
 func TestWrittenText(t *testing.T) {

@@ -12,13 +12,12 @@ import (
 	"github.com/x/afl/examples/internal/nn/cuda/emulated"
 	"github.com/x/afl/examples/internal/nn/nntest"
 	"github.com/x/afl/examples/internal/weights"
-	"github.com/x/afl/internal/cuda/library"
 )
 
 // TestTrainingOnAGPU trains on the emulated GPU and on the CPU: the files have the same
 // weights within rounding.
 func TestTrainingOnAGPU(t *testing.T) {
-	defer library.Replace(emulated.Load(t).Path)()
+	emulated.Install(t)
 	train := func(backend string) map[string][]float64 {
 		dir := filepath.Join(t.TempDir(), "run")
 		args := []string{"-model_dir", dir, "-epochs", "1", "-steps", "1", "-max_cases", "1", "-loss", "afl", "-size", "32,32,16", "-backend", backend}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -165,6 +166,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	for i := range fits {
 		f := &fits[i]
 		f.device = backends.DeviceMemory(backend)
+		f.workers = o.workersFor(f.device > 0)
 		source := cache.WithMultiple(f.config.Multiple())
 		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed, &o.windows)
 		if err != nil {
@@ -206,6 +208,8 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 			WeightsInfo: info,
 		})
 	}
+	most := slices.MaxFunc(fits, func(a, b fitted) int { return cmp.Compare(a.aheadBytes, b.aheadBytes) })
+	progress.Println(fmt.Sprintf("Loading: %d samples are prepared at a time (-workers), up to %d beyond those of an update, which take about %s of memory.", most.workers, most.ahead, formatBytes(most.aheadBytes)))
 	if n := len(fits) * trainings; len(splits) > 1 || o.seeds > 1 {
 		fact("Trainings: %d (networks × losses × seeds × folds: %d × %d × %d × %d).", n, len(fits), len(o.loss), o.seeds, len(splits))
 	}
@@ -264,7 +268,8 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		Scheme:  scheme,
 		Backend: backend,
 
-		Epochs: o.epochs, Steps: o.steps, Seed: o.seed, Seeds: o.seeds,
+		Workers: most.workers,
+		Epochs:  o.epochs, Steps: o.steps, Seed: o.seed, Seeds: o.seeds,
 		Select:    o.selection.String(),
 		Detection: extraction,
 		Synthetic: synthetic, PageCases: pageCases,

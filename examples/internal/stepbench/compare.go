@@ -105,6 +105,27 @@ func compare(ctx context.Context, w workload, contenders []contender, turns, ste
 	return r, nil
 }
 
+// compareAlone times training steps of one contender after the other.
+func compareAlone(ctx context.Context, w workload, contenders []contender, turns, steps int, least time.Duration, progress io.Writer) (*result, error) {
+	var all *result
+	for _, c := range contenders {
+		r, err := compare(ctx, w, []contender{c}, turns, steps, least, progress)
+		switch {
+		case err != nil:
+			return nil, err
+		case all == nil:
+			all = r
+			continue
+		case all.parameters == 0: // those before failed
+			all.parameters = r.parameters
+		case r.parameters != 0 && r.parameters != all.parameters:
+			return nil, fmt.Errorf("%s has %d parameters, want %d as in ours", c.name(), r.parameters, all.parameters)
+		}
+		all.sides = append(all.sides, r.sides...)
+	}
+	return all, nil
+}
+
 // ownNetwork is a network of package models on one of our backends.
 type ownNetwork struct {
 	*stepper
@@ -140,7 +161,7 @@ func (o *ownNetwork) open(w workload, _ int) (parameters int, err error) {
 	}()
 	if o.gpu != nil {
 		if err := cuda.SetConvolutions(b, o.convolutions); err != nil {
-			return 0, err
+			return 0, &unsupportedError{oneLine(err.Error())} // cuDNN is not installed
 		}
 	}
 	if o.stepper, err = newStepper(w, b); err != nil {

@@ -10,7 +10,13 @@
 //	go run ./examples/internal/stepbench -backend cuda/tf32 -size 224,224,144 -channels 4
 //
 // On a GPU PyTorch runs on the same one in the same precision (peer.py says how), and a step
-// ends when the device has completed its work.
+// ends when the device has completed its work. Three commands take a part of a step on a GPU:
+//
+//	go run ./examples/internal/stepbench kernels          # the driver compiles every module
+//	go run ./examples/internal/stepbench repeats          # steps from the same start have equal bits
+//	go run ./examples/internal/stepbench convolutions     # each convolution of the networks, beside cuDNN and PyTorch
+//
+// A run that -budget has cut short has the exit status 3; -resume continues it.
 //
 // The comparison needs python3 with PyTorch (Debian: python3-torch). The results are
 // printed to standard output as a table; with -out they are also written to a folder as a
@@ -26,6 +32,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,11 +49,22 @@ func main() {
 			return
 		}
 		fmt.Fprintln(os.Stderr, "stepbench:", err)
+		if left := (*unfinishedError)(nil); errors.As(err, &left) {
+			os.Exit(statusUnfinished)
+		}
 		os.Exit(1)
 	}
 }
 
+// commands are those besides the measurement of steps, by their name, the first argument.
+var commands = map[string]func(ctx context.Context, args []string, out, progress io.Writer) error{
+	"kernels": assemble, "repeats": repeat, "convolutions": measureConvolutions,
+}
+
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
+	if len(args) > 0 && commands[args[0]] != nil {
+		return commands[args[0]](ctx, args[1:], out, progress)
+	}
 	start := time.Now()
 	flags := flag.NewFlagSet("stepbench", flag.ContinueOnError)
 	flags.SetOutput(progress)
@@ -62,7 +80,9 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	modeList := flags.String("modes", "eager,channels_last_3d", "`list` of ways to run PyTorch, each where the interpreter supports it: "+strings.Join(modes, ", "))
 	limit := flags.Duration("compile_limit", 10*time.Minute, "longest time to compile one network, after which that is reported as failed")
 	profiled := flags.Bool("profile", false, "print the time of each operation and shape")
-	budget := flags.Duration("budget", 0, "`time` after which no network is begun; those left out are named (default no limit)")
+	budget := flags.Duration("budget", 0, "`time` after which no network is begun; those left out are named, and the exit status is 3 (default no limit)")
+	alone := flags.Bool("alone", false, "open one contender after the other instead of alternating, for networks of which several do not fit in a GPU's memory")
+	resume := flags.Bool("resume", false, "leave out the networks of which the folder -out has results")
 	folder := flags.String("out", "", "`folder` for the results, in which those of other networks are kept; empty: write no files")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -80,6 +100,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return fmt.Errorf("-budget is %s, want at least 0", *budget)
 	case *least < 0:
 		return fmt.Errorf("-turn is %s, want at least 0", *least)
+	case *resume && *folder == "":
+		return errors.New("-resume needs the folder -out")
 	case *limit <= 0:
 		return fmt.Errorf("-compile_limit is %s, want more than 0", *limit)
 	}
@@ -96,17 +118,14 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 			return fmt.Errorf("-out: %w", err)
 		}
 	}
-	list := networks
-	if *names != "all" {
-		list = strings.Split(*names, ",")
+	work, err := workloads(*names, *size, *channels)
+	if err != nil {
+		return err
 	}
-	var work []workload
-	for _, name := range list {
-		w, err := newWorkload(name, *size, *channels)
-		if err != nil {
-			return err
-		}
-		work = append(work, w)
+	if *resume {
+		work = slices.DeleteFunc(work, func(w workload) bool {
+			return slices.ContainsFunc(before, func(r *result) bool { return r.network == w.name && r.input == w.input() })
+		})
 	}
 	peers, err := startPeers(ctx, *python)
 	for _, p := range peers {
@@ -128,14 +147,18 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		return err
 	}
 	contenders = append(contenders, torch...)
-	results := before
+	results, left := before, &unfinishedError{}
 	for _, w := range work {
 		if *budget > 0 && time.Since(start) > *budget {
-			fmt.Fprintf(progress, "%s: left out, as the time (-budget %s) is up\n", w, *budget)
+			left.add(w.String())
 			continue
 		}
 		fmt.Fprintf(progress, "%s …\n", w)
-		r, err := compare(ctx, w, contenders, *turns, *steps, *least, progress)
+		measure := compare
+		if *alone {
+			measure = compareAlone
+		}
+		r, err := measure(ctx, w, contenders, *turns, *steps, *least, progress)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
@@ -147,12 +170,12 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 	}
 	if len(results) == 0 {
-		return nil // everything was left out
+		return left.report(progress)
 	}
 	if _, err := fmt.Fprint(out, markdown(results)); err != nil && *folder == "" {
 		return err // nothing else holds the measurements
 	}
-	return nil
+	return left.report(progress)
 }
 
 // parseConvolutions returns what computes the convolutions of a backend, given a list.

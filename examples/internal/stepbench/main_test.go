@@ -91,6 +91,10 @@ func TestRatios(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, results, read)
 
+	alone, err := compareAlone(t.Context(), workload{name: "mrrn"}, contenders, 2, 2, 0, io.Discard)
+	require.NoError(t, err)
+	assert.Equal(t, second, alone)
+
 	compiled.failure = errors.New("out of memory")
 	_, err = compare(t.Context(), workload{name: "mrrn"}, contenders, 2, 2, 0, io.Discard)
 	assert.EqualError(t, err, "PyTorch 2 compile: out of memory")

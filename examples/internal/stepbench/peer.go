@@ -137,7 +137,7 @@ func (t *torchNetwork) open(w workload, threads int) (parameters int, err error)
 	shape := []int{1, w.cfg.InChannels, w.size[0], w.size[1], w.size[2]}
 	err = t.process.Ask(map[string]any{"do": "network", "name": w.name, "shape": shape, "threads": threads,
 		"mode": t.mode, "limit": t.limit.Seconds(),
-		"device": t.device, "precision": t.precision}, &a)
+		"device": t.device, "precision": t.precision, "strides": w.strides()}, &a)
 	if err == nil && a.Failed != "" {
 		err = &unsupportedError{a.Failed}
 	}

@@ -5,11 +5,12 @@ with one line of JSON on standard output:
 
   {"do": "describe"} -> {"python": …, "torch": …, "compile": BOOL, "cuda": BOOL}
   {"do": "network", "name": NAME, "shape": [N, C, X, Y, Z], "threads": T, "mode": MODE,
-   "limit": S, "device": DEVICE, "precision": PRECISION}
+   "limit": S, "device": DEVICE, "precision": PRECISION, "strides": [[X, Y, Z], …]}
       -> {"parameters": …} or {"failed": TEXT}; creates the network on that device and makes
          one step, or as many as compilation takes. PRECISION is "float32", "tf32" (in
          convolutions and matrix products) or "bfloat16" (autocast). On a GPU cuDNN chooses
-         its algorithms by measurement. Running out of its memory is a failure.
+         its algorithms by measurement. Running out of its memory is a failure. The strides
+         are those of unet, attunet and unet_resnet50, null for the other networks.
          MODE is "eager", "channels_last_3d" (network and input in that memory format),
          "compile" (network and loss through torch.compile) or "compile_channels_last_3d".
          Compilation fails where it raises an exception or takes more than S seconds
@@ -50,7 +51,6 @@ def relu():
     return nn.ReLU(inplace=True)
 
 
-FLAT = [(2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 1)]
 WIDTHS = [16, 32, 64, 128, 256]
 
 
@@ -87,11 +87,11 @@ class UNetLevel(nn.Module):
         return self.up(torch.cat([x, self.below(x)], 1))
 
 
-def unet(cin, cout):
+def unet(cin, cout, strides):
     def level(i, a, b):
         if i == 4:
             return residual_unit(a, WIDTHS[4], (1, 1, 1), 2)
-        c, s = WIDTHS[i], FLAT[i]
+        c, s = WIDTHS[i], strides[i]
         below = level(i + 1, c, c)
         wide = c + (WIDTHS[4] if i == 3 else c)
         up = nn.Sequential(up3(wide, b, s), *norm_act(b, nn.PReLU), residual_unit(b, b, (1, 1, 1), 1, i == 0))
@@ -101,11 +101,11 @@ def unet(cin, cout):
 
 
 class AttLevel(nn.Module):
-    def __init__(self, i):
+    def __init__(self, i, strides):
         super().__init__()
-        c, d, s = WIDTHS[i], WIDTHS[i + 1], FLAT[i]
+        c, d, s = WIDTHS[i], WIDTHS[i + 1], strides[i]
         self.down = att_block(c, d, s)
-        self.below = AttLevel(i + 1) if i < 3 else None
+        self.below = AttLevel(i + 1, strides) if i < 3 else None
         self.up = nn.Sequential(up3(d, c, s), *norm_act(c, relu))
         self.wg = nn.Sequential(conv(c, c // 2, 1), nn.BatchNorm3d(c // 2))
         self.wx = nn.Sequential(conv(c, c // 2, 1), nn.BatchNorm3d(c // 2))
@@ -125,8 +125,8 @@ def att_block(a, b, s=1):
     return nn.Sequential(conv(a, b, s=s), *norm_act(b, relu), conv(b, b), *norm_act(b, relu))
 
 
-def attunet(cin, cout):
-    return nn.Sequential(att_block(cin, 16), AttLevel(0), conv(16, cout, 1))
+def attunet(cin, cout, strides):
+    return nn.Sequential(att_block(cin, 16), AttLevel(0, strides), conv(16, cout, 1))
 
 
 class RegBlock(nn.Module):
@@ -211,9 +211,9 @@ class Bottleneck(nn.Module):
 
 
 class ResNetUNet(nn.Module):
-    def __init__(self, cin, cout):
+    def __init__(self, cin, cout, strides):
         super().__init__()
-        self.strides = [(2, 2, 2), (4, 2, 1), (2, 2, 2), (2, 2, 1), (1, 2, 3)]
+        self.strides = strides
         self.stem = nn.Sequential(conv(cin, 64, 7, self.strides[0], bias=False), *norm_act(64, relu))
         self.pool = nn.MaxPool3d(3, self.strides[1], 1)
         layers, a = [], 64
@@ -351,10 +351,11 @@ def adaptive_focal(x, label):
 class Trained:
     """A network with its data and optimizer."""
 
-    def __init__(self, name, shape, mode, device, precision):
+    def __init__(self, name, shape, mode, device, precision, strides):
         torch.manual_seed(1)
         self.device = torch.device(device)
-        self.net = NETWORKS[name](shape[1], 2).to(self.device)
+        options = [[tuple(s) for s in strides]] if strides else []
+        self.net = NETWORKS[name](shape[1], 2, *options).to(self.device)
         self.net.train()
         self.x = torch.randn(shape).to(self.device)
         if mode.endswith("channels_last_3d"):
@@ -397,7 +398,7 @@ class Peer:
         return {"python": platform.python_version(), "torch": torch.__version__, "compile": hasattr(torch, "compile"),
                 "cuda": torch.cuda.is_available()}
 
-    def network(self, name, shape, threads, mode, limit, device, precision):
+    def network(self, name, shape, threads, mode, limit, device, precision, strides):
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
@@ -405,7 +406,7 @@ class Peer:
         if device != "cpu":
             torch.cuda.reset_peak_memory_stats(device)
         try:
-            return self.create(name, shape, mode, limit, device, precision)
+            return self.create(name, shape, mode, limit, device, precision, strides)
         except RuntimeError as e:
             if device == "cpu" or "out of memory" not in str(e):
                 raise
@@ -413,8 +414,8 @@ class Peer:
         self.release(mode)  # outside of the except clause, which holds the failed network
         return {"failed": failed}
 
-    def create(self, name, shape, mode, limit, device, precision):
-        trained = Trained(name, shape, mode, device, precision)
+    def create(self, name, shape, mode, limit, device, precision, strides):
+        trained = Trained(name, shape, mode, device, precision, strides)
         if mode.startswith("compile"):
             signal.signal(signal.SIGALRM, expired)
             signal.setitimer(signal.ITIMER_REAL, limit)

@@ -24,6 +24,22 @@ type workload struct {
 	size [3]int
 }
 
+// workloads returns those of a list of networks, or of all.
+func workloads(names, size string, channels int) (work []workload, err error) {
+	list := networks
+	if names != "all" {
+		list = strings.Split(names, ",")
+	}
+	for _, name := range list {
+		w, err := newWorkload(name, size, channels)
+		if err != nil {
+			return nil, err
+		}
+		work = append(work, w)
+	}
+	return work, nil
+}
+
 func newWorkload(name, size string, channels int) (workload, error) {
 	known := false
 	for _, n := range networks {
@@ -57,6 +73,19 @@ func newWorkload(name, size string, channels int) (workload, error) {
 
 func (w workload) input() string {
 	return fmt.Sprintf("1×%d×%d×%d×%d", w.cfg.InChannels, w.size[0], w.size[1], w.size[2])
+}
+
+// strides returns those of a network that has some for each size, else nil.
+func (w workload) strides() [][3]int {
+	switch a := w.cfg.Architecture.(type) {
+	case models.UNet:
+		return a.Strides
+	case models.AttUNet:
+		return a.Strides
+	case models.ResNetUNet:
+		return a.Strides
+	}
+	return nil
 }
 
 func (w workload) String() string { return w.name + " at " + w.input() }

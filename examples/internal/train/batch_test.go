@@ -106,7 +106,12 @@ func TestBatchIsPyTorchs(t *testing.T) {
 			for range ref.Epochs {
 				for from := 0; from < len(samples); from += ref.Batch {
 					batch := samples[from:min(from+ref.Batch, len(samples))]
-					u, err := trainer.update(batch, 0, len(batch), nil)
+					inputs := make([]*input, len(batch))
+					for i, s := range batch {
+						inputs[i], err = trainer.input(s)
+						require.NoError(t, err)
+					}
+					u, err := trainer.update(inputs, 0, len(batch), nil)
 					require.NoError(t, err)
 					require.NoError(t, u.read())
 					assert.InEpsilon(t, run.Losses[update], u.meanLoss(), 1e-12, "loss before update %d", update+1)

@@ -1,5 +1,3 @@
-//go:build cgo && linux && (amd64 || arm64)
-
 package train
 
 import (
@@ -9,54 +7,65 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/x/afl/examples/internal/dataset"
+	"github.com/x/afl/examples/internal/infer"
 	"github.com/x/afl/examples/internal/models"
 	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/examples/internal/nn/cuda/emulated"
 )
 
-// waitingBackend runs the operations of steps one by one.
-type waitingBackend struct {
+// unprefetched hides that a backend is an nn.Prefetcher.
+type unprefetched struct {
 	nn.Backend
-	nn.StepRunner
+	nn.LossRunner
 }
 
-// RunStep implements nn.StepRunner.
-func (waitingBackend) RunStep(step func() error) error { return step() }
-
-// A training that runs ahead of its device, and launches steps as graphs, writes the files of one
-// that waits for every number.
-func TestTrainingAheadOfTheDevice(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(j *Job)
-		files  []string // that are compared; all by default
-	}{
-		"clipped":  {change: func(j *Job) { j.ClipNorm, j.Schedule.Decay = 0.2, nn.Cosine }},
-		"batch":    {change: func(j *Job) { j.Batch, j.Optimizer, j.Momentum, j.LearningRate = 2, AdamW, 0, 1e-3 }},
-		"diverges": {func(j *Job) { j.LearningRate = 1e20 }, []string{"results.md", "epochs.csv", "cases.csv"}},
+// TestPrefetchingChangesNothing trains on an emulated GPU without prefetching inputs, and with it
+// for copies that end as late and as early as they may. With synchronized batch norms several inputs
+// live in a step. All files have the same bytes.
+func TestPrefetchingChangesNothing(t *testing.T) {
+	for name, change := range map[string]func(*Job){
+		"accumulated":  func(j *Job) { j.Batch, j.Accumulate = 1, 2 },
+		"synchronized": func(j *Job) { j.Batch, j.SyncBatchNorm = 3, true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, _ := emulated.Open(t)
-			train := func(b nn.Backend) map[string][]byte {
-				j := tinyJob(t, t.TempDir(), nil)
-				j.Backend, j.Losses = b, []string{"dice-ce"}
-				j.Networks[0].New = func(uint64) (nn.Network, error) {
-					net := models.UNet{Channels: []int{2, 4}, Strides: [][3]int{{2, 2, 2}}, ResUnits: 1, Norm: models.BatchNorm}
-					return models.New(models.Config{Architecture: net, InChannels: len(j.Splits[0].Train[0].Images)}, b, 5)
+			var want map[string][]byte
+			for _, run := range []struct {
+				prefetch       bool
+				eager, workers int
+			}{{false, 0, 1}, {true, 0, 4}, {true, 1, 1}} {
+				b, _ := emulated.Open(t)
+				emulated.Load(t).Set(t, "eager_copies", int64(run.eager))
+				dir := t.TempDir()
+				job := patchJob(t, dir, nil)
+				job.Backend = b
+				if !run.prefetch {
+					job.Backend = unprefetched{b, b.(nn.LossRunner)}
 				}
-				c.change(j)
-				_, err := j.Run(context.Background())
+				config := models.Config{Architecture: models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, ResUnits: 1, Norm: models.BatchNorm}, InChannels: 3}
+				job.Networks[0].New = func(seed uint64) (nn.Network, error) {
+					net, err := models.New(config, b, seed)
+					if err != nil {
+						return nil, err
+					}
+					return models.NewDeepSupervision(config, net, b, seed)
+				}
+				protocol := dataset.PICAI()
+				protocol.Size, protocol.Crop, protocol.Multiple = [3]int{16, 12, 8}, [3]int{8, 7, 4}, [3]int{4, 4, 2} // padded
+				job.Networks[0].Source = dataset.NewCache(protocol, 1<<30)
+				job.Epochs, job.EarlyStop, job.Patches, job.Workers = 1, 0, 1, run.workers
+				job.Window, job.Mirror = infer.Window{}, nil
+				change(job)
+				ordered := emulated.Load(t).Count("ordered")
+				_, err := job.Run(context.Background())
 				require.NoError(t, err)
-				return filesOf(t, j.Dir)
-			}
-			want, got := train(waitingBackend{b, b.(nn.StepRunner)}), train(b)
-			assert.Contains(t, cuda.DescribeSteps(b), "work of steps: ")
-			if c.files == nil {
-				assertSameFiles(t, want, got, name)
-			}
-			for _, file := range c.files {
-				assert.NotEmpty(t, want[file], file)
-				assert.Equal(t, string(want[file]), string(got[file]), file)
+				if run.prefetch {
+					assert.GreaterOrEqual(t, emulated.Load(t).Count("ordered")-ordered, int64(2*2*3), "images and labels of three samples, twice")
+				}
+				if want == nil {
+					want = filesOf(t, dir)
+				}
+				assertSameFiles(t, want, filesOf(t, dir), "")
 			}
 		})
 	}

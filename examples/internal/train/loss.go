@@ -9,7 +9,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
-	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/nn"
 )
 
@@ -23,11 +22,7 @@ import (
 // resolution that none of its voxels has a label in the scan adds nothing.
 //
 // The value is read later. The error of a value that is not finite is a divergence.
-func (t *trainer) lossOf(ys []nn.Array, s *dataset.Sample) (value nn.LateNumber, gys []nn.Array, err error) {
-	given, err := t.statistics(s)
-	if err != nil {
-		return nil, nil, err
-	}
+func (t *trainer) lossOf(ys []nn.Array, s *input) (value nn.LateNumber, gys []nn.Array, err error) {
 	sum := 2 - math.Ldexp(1, 1-len(ys))
 	ofEpoch := t.job.lossOfEpoch(t.key.Loss, t.loss, t.state.Epoch)
 	var values []nn.LateNumber
@@ -36,7 +31,7 @@ func (t *trainer) lossOf(ys []nn.Array, s *dataset.Sample) (value nn.LateNumber,
 		if len(ys) > 1 {
 			loss = afl.NewSum(afl.Term{Weight: math.Ldexp(1, -i) / sum, Loss: ofEpoch})
 		}
-		v, gy, err := t.lossAt(loss, y, s, given)
+		v, gy, err := t.lossAt(loss, y, s)
 		if err != nil {
 			return nil, nil, t.lossError(s, err)
 		}
@@ -61,36 +56,35 @@ func (t *trainer) lossOf(ys []nn.Array, s *dataset.Sample) (value nn.LateNumber,
 
 // lossError returns an error of a loss with the names of loss and case, or a divergence if the
 // logits are not finite.
-func (t *trainer) lossError(s *dataset.Sample, err error) error {
+func (t *trainer) lossError(s *input, err error) error {
 	var bad *nn.NonFiniteError
 	if errors.As(err, &bad) {
-		return t.nonFinite(s, bad.Value)
+		return t.nonFinite(s.Sample, bad.Value)
 	}
 	return fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
 }
 
 // lossAt is lossOf for one output.
-func (t *trainer) lossAt(loss afl.Loss, y nn.Array, s *dataset.Sample, given []afl.EvalOption) (nn.LateNumber, nn.Array, error) {
-	box, label, ok := t.scan.labelAt(s, y.Shape())
+func (t *trainer) lossAt(loss afl.Loss, y nn.Array, s *input) (nn.LateNumber, nn.Array, error) {
+	box, label, ok := s.labelAt(y.Shape())
 	if !ok {
 		gy, err := t.job.Backend.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(y.Shape()...)), nn.Step)
 		return func() (float64, error) { return 0, nil }, gy, err
 	}
 	return nn.EvalLoss(t.job.Backend, y, box, label, func(logits, label, grad *tensor.Dense) (*tensor.Dense, error) {
-		return loss.Eval(logits, label, grad, given...)
+		return loss.Eval(logits, label, grad, s.stats...)
 	})
 }
 
 // labelAt returns the label of a sample at the resolution of an output of shape 1×C×X×Y×Z,
 // without padding, and the part of the output that it covers. Along each axis, voxel j of m
 // has the label of voxel ⌊j·n/m⌋ of n, PyTorch's "nearest". It returns false if there is no
-// such voxel in the scan. The label is valid until the next call for the same sample.
-func (o *onScan) labelAt(s *dataset.Sample, shape []int) (box nn.Box, label *tensor.Dense, ok bool) {
+// such voxel in the scan.
+func (s *input) labelAt(shape []int) (box nn.Box, label *tensor.Dense, ok bool) {
 	full := s.Label.Shape()
 	lead, size := full[:len(full)-3], full[len(full)-3:]
 	if slices.Equal(size, shape[2:]) {
-		o.takeLabel(s)
-		return o.box, o.label, true
+		return s.box, s.label, true
 	}
 	var at [3][]int // the label's voxels along each axis
 	for axis, m := range shape[2:] {

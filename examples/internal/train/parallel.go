@@ -152,19 +152,20 @@ func (t *trainer) newReducer() (*dist.Reducer, error) {
 type epochReport struct {
 	// State is the SHA-256 of the network's state_dict.
 	State string
-	// Steps is the time of the steps, Waited the part in which the process has waited for the
-	// sums of gradients, Exchanged the time that these took.
-	Steps, Waited, Exchanged time.Duration
+	// Steps is the time of the steps, ForData the part in which the process has waited for
+	// samples, Waited that for the sums of gradients, Exchanged the time that these took.
+	Steps, ForData, Waited, Exchanged time.Duration
 }
 
-// compareEpoch returns an error unless all processes have the same weights, and shows how long
-// they have waited. Different processors or libraries can compute different bits, from which
+// compareEpoch shows how long the processes have waited, and returns an error unless all have
+// the same weights. Different processors or libraries can compute different bits, from which
 // the weights would drift apart unnoticed.
 func (t *trainer) compareEpoch(steps time.Duration) error {
 	if t.job.Group.Size() == 1 {
+		t.reportWaiting(t.waited, steps, "")
 		return nil
 	}
-	own := epochReport{Steps: steps, Waited: t.reducer.Waited, Exchanged: t.reducer.Exchanged}
+	own := epochReport{Steps: steps, ForData: t.waited, Waited: t.reducer.Waited, Exchanged: t.reducer.Exchanged}
 	t.reducer.Waited, t.reducer.Exchanged = 0, 0
 	var err error
 	if own.State, err = t.hash(); err != nil {
@@ -180,6 +181,7 @@ func (t *trainer) compareEpoch(steps time.Duration) error {
 	}
 	reports := make([]epochReport, len(all))
 	least, most := math.Inf(1), 0.0
+	slowest := 0 // to get its data
 	for r, raw := range all {
 		if err := json.Unmarshal(raw, &reports[r]); err != nil {
 			return fmt.Errorf("train: report of process %d: %w", r, err)
@@ -188,11 +190,15 @@ func (t *trainer) compareEpoch(steps time.Duration) error {
 			return dist.Common(fmt.Errorf("train: after epoch %d, process %d has other weights (SHA-256 %.16s) than process 0 (%.16s); all processes must run the same program on processors with the same vector instructions",
 				t.state.Epoch, r, reports[r].State, reports[0].State))
 		}
+		if reports[r].ForData > reports[slowest].ForData {
+			slowest = r
+		}
 		waited := float64(reports[r].Waited) / float64(max(reports[r].Steps, 1))
 		least, most = min(least, waited), max(most, waited)
 	}
 	t.job.Progress.Println(fmt.Sprintf("%s  epoch %d/%d  steps %.2f s, of which the %d processes waited %.1f to %.1f %% for the sums of gradients (%.1f MB a step, exchanged in %.2f s); same weights everywhere",
 		t.label, t.state.Epoch, t.job.Epochs, steps.Seconds(), len(all), 100*least, 100*most, float64(t.reducer.Bytes)/1e6, own.Exchanged.Seconds()))
+	t.reportWaiting(reports[slowest].ForData, reports[slowest].Steps, fmt.Sprintf("process %d ", slowest))
 	return nil
 }
 

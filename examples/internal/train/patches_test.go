@@ -115,6 +115,20 @@ func supervisedOutputs(t *testing.T, b nn.Backend, size [3]int, scan dataset.Box
 	return arrays, outputs, s
 }
 
+// lossOf is the loss of a sample as the loader returns it.
+func lossOf(t *trainer, ys []nn.Array, s *dataset.Sample) (float64, []nn.Array, error) {
+	in, err := t.input(s)
+	if err != nil {
+		return 0, nil, err
+	}
+	late, gys, err := t.lossOf(ys, in)
+	if err != nil {
+		return 0, nil, err
+	}
+	value, err := late()
+	return value, gys, err
+}
+
 func hostValues(t *testing.T, b nn.Backend, a nn.Array) []float32 {
 	t.Helper()
 	host := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(a.Shape()...))
@@ -131,7 +145,7 @@ func TestDeepSupervisionLoss(t *testing.T) {
 	tr := &trainer{job: &Job{Backend: b}, loss: afl.NewAdaptiveFocal()}
 	size := [3]int{8, 12, 6}
 	ys, outputs, s := supervisedOutputs(t, b, size, dataset.Box{Size: size})
-	value, gys, err := lossNow(tr, ys, s)
+	value, gys, err := lossOf(tr, ys, s)
 	require.NoError(t, err)
 	want, grads, err := afl.NewDeepSupervision(tr.loss).Grad(outputs, s.Label)
 	require.NoError(t, err)
@@ -142,7 +156,7 @@ func TestDeepSupervisionLoss(t *testing.T) {
 
 	// Padding at both ends; the third axis has no voxel of the coarsest output but one.
 	s.Scan = dataset.Box{Start: [3]int{1, 3, 2}, Size: [3]int{6, 5, 3}}
-	value, gys, err = lossNow(tr, ys, s)
+	value, gys, err = lossOf(tr, ys, s)
 	require.NoError(t, err)
 	want = 0
 	for i, stride := range [][3]int{{1, 1, 1}, {2, 2, 1}, {4, 4, 2}} {
@@ -194,7 +208,7 @@ func TestDeepSupervisionLoss(t *testing.T) {
 
 	// No voxel of the coarsest output is in this scan.
 	s.Scan = dataset.Box{Start: [3]int{1, 0, 0}, Size: [3]int{3, 12, 6}}
-	_, gys, err = lossNow(tr, ys, s)
+	_, gys, err = lossOf(tr, ys, s)
 	require.NoError(t, err)
 	for _, g := range hostValues(t, b, gys[2]) {
 		require.Zero(t, g)
@@ -231,7 +245,7 @@ func TestVolumeStatistics(t *testing.T) {
 	logits := tensor.New(tensor.WithShape(1, 2, 8, 8, 4), tensor.WithBacking(values))
 	y, err := job.Backend.FromHost(logits, nn.Step)
 	require.NoError(t, err)
-	got, _, err := lossNow(tr, []nn.Array{y}, patch)
+	got, _, err := lossOf(tr, []nn.Array{y}, patch)
 	require.NoError(t, err)
 	want, err := afl.Value(tr.loss, logits, patch.Label, afl.WithStats(stats))
 	require.NoError(t, err)
@@ -239,7 +253,7 @@ func TestVolumeStatistics(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, want, got)
 	assert.NotEqual(t, own, got)
-	assert.Len(t, tr.volumes, 1)
+	assert.Len(t, tr.volumes.known, 1)
 }
 
 // TestInfer compares predictions with windows and mirrored ones with those of package infer,

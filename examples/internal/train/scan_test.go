@@ -67,7 +67,7 @@ func TestPaddingHasNoEffect(t *testing.T) {
 		defer backend.EndStep()
 		y, err := backend.FromHost(logits, nn.Step)
 		require.NoError(t, err)
-		value, gys, err := lossNow(trainer, []nn.Array{y}, s)
+		value, gys, err := lossOf(trainer, []nn.Array{y}, s)
 		require.NoError(t, err)
 		grad := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(logits.Shape()...))
 		require.NoError(t, backend.ToHost(gys[0], grad))
@@ -92,14 +92,4 @@ func TestPaddingHasNoEffect(t *testing.T) {
 		assert.Same(t, bareLabel, o.label)
 	}
 	assert.Equal(t, float32(40), padded[0], "the network's output is not modified")
-}
-
-// lossNow is lossOf that waits for the value.
-func lossNow(t *trainer, ys []nn.Array, s *dataset.Sample) (float64, []nn.Array, error) {
-	late, gys, err := t.lossOf(ys, s)
-	if err != nil {
-		return 0, nil, err
-	}
-	value, err := late()
-	return value, gys, err
 }

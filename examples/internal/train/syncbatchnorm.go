@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/x/afl/examples/internal/dataset"
 	"github.com/x/afl/examples/internal/dist"
 	"github.com/x/afl/examples/internal/nn"
 )
@@ -174,7 +173,7 @@ func mergeTree(sums []*nn.ChannelSums) *nn.ChannelSums {
 
 // syncGradients is gradients with synchronized batch norms: the samples of this process pass the
 // network together. Their gradients are summed, and sent to the other processes, after the passes.
-func (t *trainer) syncGradients(e *normExchange, samples []*dataset.Sample, from int) ([]trained, error) {
+func (t *trainer) syncGradients(e *normExchange, samples []*input, from int) ([]trained, error) {
 	b, params := t.job.Backend, t.net.Parameters()
 	position := make(map[*nn.Param]int, len(params))
 	for i, p := range params {

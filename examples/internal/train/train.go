@@ -158,6 +158,10 @@ type Job struct {
 
 	// Epochs is the number of epochs per network and loss.
 	Epochs int
+	// Workers is the number of training samples that are prepared concurrently while a step
+	// computes; 0 means [dataset.DefaultWorkers]. It changes no result. Prepared are also the
+	// samples of the next update; see [SamplesAhead].
+	Workers int
 	// Steps is the maximum number of training steps per epoch; 0 means that an epoch has Patches
 	// samples of every case.
 	Steps int
@@ -227,6 +231,7 @@ type Job struct {
 	// by default a single process.
 	Group *dist.Group
 
+	watch  stopwatch       // measures times of the log; replaced by tests
 	asked  context.Context // is done when this process is asked to stop
 	cancel context.CancelFunc
 }
@@ -237,6 +242,9 @@ type Job struct {
 func (j *Job) Run(ctx context.Context) (*report.Run, error) {
 	if err := j.check(); err != nil {
 		return nil, err
+	}
+	if j.watch == nil {
+		j.watch = realTime
 	}
 	ctx, leave := j.join(ctx)
 	defer leave()
@@ -328,6 +336,8 @@ func (j *Job) check() error {
 		return fmt.Errorf("train: Job.Epochs is %d, want at least 1", j.Epochs)
 	case j.Patches < 0:
 		return fmt.Errorf("train: Job.Patches is %d, want at least 0", j.Patches)
+	case j.Workers < 0:
+		return fmt.Errorf("train: Job.Workers is %d, want at least 0", j.Workers)
 	case j.Steps < 0:
 		return fmt.Errorf("train: Job.Steps is %d, want at least 0", j.Steps)
 	case j.Group.Size() > 1 && j.UpdateSamples() < j.Group.Size():
@@ -390,7 +400,7 @@ func (j *Job) seeds() int { return max(j.Seeds, 1) }
 // the state on disk.
 func (j *Job) trainings() ([]*trainer, error) {
 	plan := j.plan()
-	c, volumes := &clock{}, map[string]afl.LabelStats{}
+	c, volumes := &clock{}, &volumes{known: map[string]afl.LabelStats{}}
 	for _, n := range j.Networks {
 		c.networks = append(c.networks, timing{sampleCost: n.SampleCost, caseCost: n.CaseCost})
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
@@ -33,8 +32,8 @@ type trainer struct {
 	loss    afl.Loss
 	rule    afl.PredictionRule
 	clock   *clock
-	volumes map[string]afl.LabelStats // of whole cases by ID, shared by the trainings of a job
-	follows []amount                  // work that follows this training in the run
+	volumes *volumes // shared by the trainings of a job
+	follows []amount // work that follows this training in the run
 	// publish shows the results after every epoch.
 	publish func() error
 
@@ -50,6 +49,10 @@ type trainer struct {
 	// state either.
 	pending *update
 	settled time.Time // when the last update was added to the state
+
+	inputs *dataset.Ahead[*input] // of the epoch, while it trains
+	coming []*input               // samples of the update whose passes have not begun
+	waited time.Duration          // for data, in this session's steps of the epoch
 
 	logits *tensor.Dense // of a prediction, reused for equal shapes
 	scan   onScan
@@ -173,7 +176,6 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		return err
 	}
 	t.optimizer.SetLearningRate(rate)
-	var steps time.Duration
 	// The samples of this process are at these positions of the epoch.
 	mine := make([]bool, all)
 	for at := done; at < all; at += t.job.UpdateSamples() {
@@ -183,14 +185,16 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		}
 	}
 	// An interrupted epoch continues behind the samples that it has done.
-	loader := dataset.Loader{Source: t.network.Source, Patches: t.job.Patches, Skip: done, Only: func(position int) bool { return position < all && mine[position] }}
-	next, stop := iter.Pull2(loader.Train(ctx, t.split.Train, t.key.Seed, t.state.Epoch))
-	defer stop()
+	t.inputs, t.waited = t.startInputs(ctx, mine), 0
+	defer func() {
+		t.inputs.Close()
+		t.inputs = nil
+	}()
+	elapsed := t.job.watch(stepping)
 	for done < all {
 		n := min(t.job.UpdateSamples(), all-done)
 		from, to := t.share(n)
-		samples, err := t.take(next, to-from)
-		start := time.Now()
+		samples, err := t.take(to - from)
 		previous := t.pending
 		u, err := t.update(samples, from, n, err)
 		// While the device computes an update, the next one is prepared.
@@ -200,7 +204,6 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		if t.pending = u; err != nil {
 			return err
 		}
-		steps += time.Since(start)
 		done += n
 		if !u.ahead || done == all || ctx.Err() != nil {
 			if err := t.settle(u); err != nil {
@@ -208,7 +211,7 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 			}
 		}
 		if done == all {
-			if err := t.compareEpoch(steps); err != nil {
+			if err := t.compareEpoch(elapsed()); err != nil {
 				return err
 			}
 		}
@@ -225,13 +228,10 @@ func (t *trainer) share(n int) (from, to int) {
 }
 
 // take returns the next n samples of this process.
-func (t *trainer) take(next func() (*dataset.Sample, error, bool), n int) ([]*dataset.Sample, error) {
-	var samples []*dataset.Sample
+func (t *trainer) take(n int) ([]*input, error) {
+	var samples []*input
 	for range n {
-		sample, err, ok := next()
-		if err == nil && !ok {
-			err = errors.New("train: the loader has no more samples")
-		}
+		sample, err := t.next()
 		if err != nil {
 			return samples, err
 		}
@@ -246,7 +246,7 @@ func (t *trainer) take(next func() (*dataset.Sample, error, bool), n int) ([]*da
 }
 
 // inBatch describes the last of the samples of an update.
-func inBatch(samples []*dataset.Sample) []trained {
+func inBatch(samples []*input) []trained {
 	all := make([]trained, len(samples))
 	for i, s := range samples {
 		all[i] = trained{ID: s.ID, Size: [3]int(s.Image.Shape()[2:])}
@@ -280,11 +280,17 @@ type update struct {
 // update performs one update with the mean of the gradients of n samples. samples are those of
 // this process, from number from on; failed is the error if they are not complete. A single
 // process does not wait for its device.
-func (t *trainer) update(samples []*dataset.Sample, from, n int, failed error) (*update, error) {
+func (t *trainer) update(samples []*input, from, n int, failed error) (*update, error) {
+	defer func() {
+		t.coming = nil
+		for _, s := range samples {
+			t.release(s)
+		}
+	}()
 	if t.reducer == nil && failed != nil {
 		return nil, failed
 	}
-	t.torn = true
+	t.torn, t.coming = true, samples
 	u := &update{start: time.Now()}
 	norms := t.newNormExchange()
 	step := func() error { return t.updateStep(u, norms, samples, from, n, failed) }
@@ -302,7 +308,7 @@ func (t *trainer) update(samples []*dataset.Sample, from, n int, failed error) (
 }
 
 // updateStep is update where t.job.Backend runs a step.
-func (t *trainer) updateStep(u *update, norms *normExchange, samples []*dataset.Sample, from, n int, err error) error {
+func (t *trainer) updateStep(u *update, norms *normExchange, samples []*input, from, n int, err error) error {
 	b, params := t.job.Backend, t.net.Parameters()
 	defer b.EndStep()
 	u.ahead = nn.InStep(b)
@@ -414,7 +420,7 @@ func (t *trainer) used() int {
 // gradients computes the gradients of the samples of this process, the first of which has the
 // number from in the update. A single process stores their sum in the parameters; several give it
 // to the Reducer, while the last gradients are computed.
-func (t *trainer) gradients(samples []*dataset.Sample, from int) (done []trained, err error) {
+func (t *trainer) gradients(samples []*input, from int) (done []trained, err error) {
 	b, params := t.job.Backend, t.net.Parameters()
 	sum := gradients{all: len(samples)}
 	for i, s := range samples {
@@ -484,7 +490,7 @@ func (t *trainer) together(done []trained, from int, err error) ([]trained, erro
 // the given number in the epoch, from 0. sync, which may be nil, synchronizes its batch norms with
 // those of other samples. ready, which may be nil, is called with each parameter whose gradient is
 // final. The batch norms of an update of several samples are updated by their statistics after it.
-func (t *trainer) backward(s *dataset.Sample, number int, sync nn.SyncFunc, ready func(*nn.Param) error) (done trained, err error) {
+func (t *trainer) backward(s *input, number int, sync nn.SyncFunc, ready func(*nn.Param) error) (done trained, err error) {
 	tape := nn.NewTape(t.job.Backend, nn.Training, dropoutSeed(t.key.Seed, t.state.Epoch, number))
 	tape.OnGradient(ready)
 	if sync != nil {
@@ -492,7 +498,8 @@ func (t *trainer) backward(s *dataset.Sample, number int, sync nn.SyncFunc, read
 	} else if t.job.UpdateSamples() > 1 {
 		tape.KeepStatistics()
 	}
-	ys, err := t.forward(tape, s)
+	t.coming = t.coming[1:]
+	ys, err := t.forward(tape, s.Sample)
 	if err != nil {
 		return done, err
 	}
@@ -509,6 +516,9 @@ func (t *trainer) backward(s *dataset.Sample, number int, sync nn.SyncFunc, read
 		if err := done.read(); err != nil {
 			return done, err
 		}
+	}
+	if err := t.prefetch(); err != nil { // if the next sample was not ready in forward
+		return done, err
 	}
 	found, err := tape.Statistics()
 	if err != nil {
@@ -532,6 +542,9 @@ func (t *trainer) forward(tape *nn.Tape, s *dataset.Sample) ([]nn.Var, error) {
 	x, err := t.job.Backend.FromHost(s.Image, nn.Step)
 	if err != nil {
 		return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
+	}
+	if err := t.prefetch(); err != nil {
+		return nil, err
 	}
 	ys, err := nn.Outputs(t.net, tape, tape.Input(x))
 	if err != nil {

@@ -232,9 +232,12 @@ func row(t tier, r kernel.Row) {
 		k.overlapSums(r)
 	case kernel.RowDistance:
 		k.distance()
-	case kernel.RowField, kernel.RowFieldSquare:
+	case kernel.RowField:
 		b := k.binary()
-		b.field(r == kernel.RowFieldSquare)
+		b.field()
+	case kernel.RowFieldSquare:
+		b := k.binary()
+		b.fieldSquare()
 	case kernel.RowErrors:
 		b := k.binary()
 		b.errors()
@@ -247,6 +250,24 @@ func row(t tier, r kernel.Row) {
 	case kernel.RowBinaryFocal, kernel.RowLogFocal:
 		b := k.binary()
 		b.elements(r == kernel.RowLogFocal)
+	case kernel.RowSoftmaxField:
+		k.softmaxField()
+	case kernel.RowLabel:
+		k.label()
+	case kernel.RowLabelPower:
+		b := k.buffer(kernel.ArgBuffer)
+		top := k.lit(k.functions().ExpHigh)
+		k.loop(func() { k.storeLogPower(k.loadAt(b(kernel.BufLabel)), top, b(kernel.BufPower)) })
+	case kernel.RowLabelSums:
+		k.labelSums()
+	case kernel.RowLabelGrad:
+		k.labelGrad()
+	case kernel.RowOverlapElements:
+		b := k.binary()
+		b.overlapElements()
+	case kernel.RowOverlapGrad:
+		b := k.binary()
+		b.overlapGrad()
 	default:
 		k.overlapGradient(r)
 	}

@@ -71,7 +71,24 @@ func (k *binaryRows) storeBoth(d vec) {
 	unless(grad0, "noOpposite", func() { k.storeGradient(opposite, k.at(grad0)) })
 }
 
-func (k *binaryRows) field(square bool) {
+func (k *binaryRows) field() {
+	field := k.row(kernel.ArgField)
+	elements, upstream := k.pointer(kernel.ArgElements), k.row(kernel.ArgUpstream)
+	k.sumsOf(kernel.RowSumPointwise, kernel.RowSumCheck)
+	k.loop(func() {
+		p, _, slope := k.probabilities(k.logits())
+		k.prefetch(field)
+		d := k.mul(k.loadAt(field), k.weight)
+		k.sum(kernel.RowSumPointwise, d, p)
+		unless(elements, "noElements", func() { k.store(k.mul(d, p), k.at(elements), false) })
+		unless(k.pointer(kernel.ArgGrad), "noGradient", func() {
+			d := k.mul(k.mul(d, k.coef(kernel.CoefScale)), k.loadMasked(k.valid, upstream))
+			k.storeBoth(k.mul(d, slope))
+		})
+	})
+}
+
+func (k *binaryRows) fieldSquare() {
 	field, field0 := k.row(kernel.ArgField), k.row(kernel.ArgField0)
 	k.sumsOf(kernel.RowSumPointwise, kernel.RowSumCheck)
 	k.loop(func() {
@@ -79,18 +96,13 @@ func (k *binaryRows) field(square bool) {
 		p, q, slope := k.probabilities(x)
 		k.prefetch(field)
 		f := k.loadAt(field)
-		var d, element vec
-		if square {
-			k.prefetch(field0)
-			t := k.loadAt(k.t)
-			difference := k.mul(p, k.sub(k.lit(1), t))
-			difference = k.fnma(q, t, difference)
-			both := k.add(k.absolute(f), k.absolute(k.loadAt(field0)))
-			d, element = k.mul(k.mul(k.weight, both), difference), difference
-		} else {
-			d, element = k.mul(f, k.weight), p
-		}
-		k.sum(kernel.RowSumPointwise, d, element)
+		k.prefetch(field0)
+		t := k.loadAt(k.t)
+		difference := k.mul(p, k.sub(k.lit(1), t))
+		difference = k.fnma(q, t, difference)
+		both := k.add(k.absolute(f), k.absolute(k.loadAt(field0)))
+		d := k.mul(k.mul(k.weight, both), difference)
+		k.sum(kernel.RowSumPointwise, d, difference)
 		unless(k.pointer(kernel.ArgGrad), "noGradient", func() {
 			k.storeBoth(k.mul(k.mul(d, k.coef(kernel.CoefScale)), slope))
 		})
@@ -127,13 +139,17 @@ func (k *binaryRows) logPower() {
 	top := k.lit(k.functions().ExpHigh)
 	k.loop(func() {
 		x := k.logits()
-		nll := k.nll(k.misses(x, k.positive()))
-		exponent := k.mul(k.logNormal(k.max(nll, k.smallest())), k.coef(kernel.CoefGamma))
-		large := k.greater(exponent, top)
-		power := k.exp(k.min(exponent, top))
-		power = k.blend(large, k.lit(math.Inf(1)), power)
-		k.store(k.masked(k.atLeast(nll, k.smallest()), power), k.b(kernel.BufPower), false)
+		k.storeLogPower(k.nll(k.misses(x, k.positive())), top, k.b(kernel.BufPower))
 	})
+}
+
+// storeLogPower stores nll^γ.
+func (k *rowKernel) storeLogPower(nll vec, top word, to Mem) {
+	exponent := k.mul(k.logNormal(k.max(nll, k.smallest())), k.coef(kernel.CoefGamma))
+	large := k.greater(exponent, top)
+	power := k.exp(k.min(exponent, top))
+	power = k.blend(large, k.lit(math.Inf(1)), power)
+	k.store(k.masked(k.atLeast(nll, k.smallest()), power), to, false)
 }
 
 func (k *binaryRows) elements(log bool) {
@@ -163,5 +179,25 @@ func (k *binaryRows) elements(log bool) {
 			derivative := k.blend(positive, k.coef(kernel.CoefT), k.coef(kernel.CoefPlain))
 			k.storeBoth(k.mul(k.fma(derivative, slope, d), k.weight))
 		})
+	})
+}
+
+func (k *binaryRows) overlapElements() {
+	first, second := k.row(kernel.ArgField), k.row(kernel.ArgField0)
+	k.loop(func() {
+		p, _, _ := k.probabilities(k.logits())
+		mp := k.mul(p, k.weight)
+		k.store(mp, first, false)
+		k.store(k.mul(mp, k.fma(p, k.coef(kernel.CoefSquare), k.coef(kernel.CoefLinear))), second, false)
+	})
+}
+
+func (k *binaryRows) overlapGrad() {
+	f, f0 := k.row(kernel.ArgField), k.row(kernel.ArgField0)
+	k.sumsOf(kernel.RowSumCheck)
+	k.loop(func() {
+		p, _, slope := k.probabilities(k.logits())
+		d := k.fma(p, k.loadAt(f0), k.loadAt(f))
+		k.storeBoth(k.mul(k.mul(d, k.weight), slope))
 	})
 }

@@ -61,6 +61,17 @@ const (
 	RowBinaryFocal
 	RowLogPower
 	RowLogFocal
+
+	// The same for channels by softmax, of fields and of powers of the label's −log p.
+	RowSoftmaxField
+	RowLabel
+	RowLabelPower
+	RowLabelSums
+	RowLabelGrad
+
+	// An overlap term by sigmoid whose derivative differs from voxel to voxel.
+	RowOverlapElements
+	RowOverlapGrad
 	Rows = iota // their number
 )
 
@@ -71,7 +82,8 @@ func (r Row) Name() string {
 		"Largest", "SoftmaxExp", "SoftmaxSum", "SoftmaxPower", "SoftmaxFocalZero", "SoftmaxFocalTwo", "SoftmaxFocal", "After", "Pullback",
 		"Difference", "PairClass", "PairPower", "PairFocalZero", "PairFocalTwo", "PairFocal", "PairSums", "PairGrad",
 		"SumsNone", "SumsSigmoid", "SumsSoftmax", "GradNone", "GradSigmoid", "GradSoftmax",
-		"Distance", "Field", "FieldSquare", "Errors", "BinaryPower", "BinaryFocal", "LogPower", "LogFocal"}[r]
+		"Distance", "Field", "FieldSquare", "Errors", "BinaryPower", "BinaryFocal", "LogPower", "LogFocal",
+		"SoftmaxField", "Label", "LabelPower", "LabelSums", "LabelGrad", "OverlapElements", "OverlapGrad"}[r]
 }
 
 // Exponent is the form of the power in a kernel of a pointwise term.
@@ -135,6 +147,8 @@ const (
 	BufScale              // 1 over the sum of all of them
 	BufLogSum             // the logarithm of that sum
 	BufRunning            // a sum over channels
+
+	BufLabel = BufRunning // before the sum: −log p of the label's channel
 
 	// Of a pair, besides the first three and BufPower, which is for channel 1.
 	BufDifference = BufScaledExp        // logit of channel 1 less that of channel 0

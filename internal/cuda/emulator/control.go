@@ -153,7 +153,8 @@ func (l *Library) Reset() { C.reset(l.reset) }
 
 // Set changes a setting of the emulated machine: "version" of the driver, number of
 // "devices", their "major" and "minor" compute capability, "memory" in bytes,
-// "multiprocessors", "l2", and "refuse_ptx", 1 to make the compilation of kernels fail; or of
+// "multiprocessors", "l2", "refuse_ptx", 1 to make the compilation of kernels fail, and
+// "eager_copies", 1 to execute copies from pinned memory as early as possible instead of as late; or of
 // cuDNN, which is in the same library: "cudnn_version", "cudnn_engines", 1 plus the index of
 // the only engine that its heuristic offers, and "cudnn_wrong", 1 for wrong results.
 func (l *Library) Set(t testing.TB, name string, value int64) {
@@ -176,8 +177,9 @@ func (l *Library) Fail(function string, nth, code int) {
 // Count returns the number of existing "contexts", "streams", "modules", "events",
 // "graphs", "graph_executables", "allocations", "bytes" of device memory, "host" buffers
 // or "pushed" contexts, "cudnn_handles" and "cudnn_descriptors"; the number of all "launches",
-// "graph_launches", executions of cuDNN ("cudnn_executed") or allocations ("allocated") so far;
-// or the number of "leaked" objects.
+// "graph_launches", executions of cuDNN ("cudnn_executed"), allocations ("allocated"), calls
+// that "synchronized" a stream or an event, of streams "ordered" after an event, or
+// "pageable_copies" to the device so far; or the number of "leaked" objects.
 func (l *Library) Count(name string) int64 {
 	s := C.CString(name)
 	defer C.free(unsafe.Pointer(s))

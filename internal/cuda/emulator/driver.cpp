@@ -5,8 +5,10 @@
 // the CPU. It is strict about misuse
 // that the real driver might not report:
 //
-//   - work on a stream is executed only when the stream is synchronized, so results that
-//     are read without synchronization are missing;
+//   - work on a stream is executed only when the stream is synchronized, or when another
+//     stream waits for an event after it, so results that are read without synchronization are
+//     missing; with the setting "eager_copies", copies from pinned memory are executed at once,
+//     with no more than the work that they have to wait for;
 //   - calls need a current context, and objects of one context are unknown in another;
 //   - device memory is filled with 0xA5 bytes when it is allocated and freed, and has
 //     guarded margins; a write to a margin aborts the process;
@@ -19,6 +21,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -34,14 +37,14 @@ namespace {
 using Operation = std::function<CUresult()>;
 using Clock = std::chrono::steady_clock;
 
-enum { NOT_INITIALIZED = 3, CAPTURE_INVALIDATED = 901 };
+enum { NOT_INITIALIZED = 3, CAPTURE_INVALIDATED = 901, CAPTURE_ISOLATION = 905 };
 
 // Guards all state.
 std::mutex mutex;
 
 const std::map<std::string, int64_t> defaults = {
 	{"version", 12040}, {"devices", 1}, {"major", 9}, {"minor", 0}, {"memory", 256 << 20}, {"multiprocessors", 132}, {"l2", 50 << 20},
-	{"refuse_ptx", 0}, {"cudnn_version", 92100}, {"cudnn_engines", 0}, {"cudnn_wrong", 0},
+	{"refuse_ptx", 0}, {"eager_copies", 0}, {"cudnn_version", 92100}, {"cudnn_engines", 0}, {"cudnn_wrong", 0},
 };
 std::map<std::string, int64_t> settings = defaults;
 
@@ -75,7 +78,7 @@ struct CUctx_st {
 
 struct CUstream_st {
 	CUcontext context;
-	std::vector<Operation> queue;
+	std::deque<Operation> queue;
 	bool capturing, invalid;
 };
 
@@ -83,6 +86,8 @@ struct CUevent_st {
 	CUcontext context;
 	bool recorded, done;
 	Clock::time_point time;
+	CUstream stream;           // on which it was recorded last
+	int64_t records, executed; // times that it was recorded, and the number of the last one executed
 };
 
 struct CUmod_st {
@@ -190,16 +195,22 @@ struct Call {
 	}
 };
 
-// drain executes the work enqueued on a stream.
-CUresult drain(CUstream s) {
+// drain_until executes the work enqueued on a stream until there is none or enough of it is done.
+// It may be called by that work.
+template <class Enough> CUresult drain_until(CUstream s, Enough enough) {
 	Touch touch;
-	std::vector<Operation> queue;
-	queue.swap(s->queue);
-	for (Operation &operation : queue) {
-		if (s->context->lost) break;
+	while (!s->queue.empty() && !enough()) {
+		Operation operation = std::move(s->queue.front());
+		s->queue.pop_front();
+		if (s->context->lost) continue;
 		if (CUresult code = operation()) s->context->lost = code;
 	}
 	return s->context->lost;
+}
+
+// drain executes the work enqueued on a stream.
+CUresult drain(CUstream s) {
+	return drain_until(s, [] { return false; });
 }
 
 CUresult drain_all(CUcontext c) {
@@ -481,8 +492,12 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CU
 	if (call.code) return call.code;
 	if (!containing(allocations, to, bytes)) return CUDA_ERROR_INVALID_VALUE;
 	void *target = (void *)(uintptr_t)to;
-	if (containing(pinned, (uintptr_t)from, bytes))
-		return enqueue(call, stream, [=] { return memcpy(target, from, bytes), CUDA_SUCCESS; });
+	if (containing(pinned, (uintptr_t)from, bytes)) {
+		CUresult code = enqueue(call, stream, [=] { return memcpy(target, from, bytes), CUDA_SUCCESS; });
+		if (!stream) stream = call.context->legacy;
+		return !code && settings["eager_copies"] && !stream->capturing ? drain(stream) : code;
+	}
+	counts["pageable_copies"]++;
 	if (forbid(call, stream)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
 	// Pageable memory is staged by the driver.
 	std::vector<unsigned char> staged((const unsigned char *)from, (const unsigned char *)from + bytes);
@@ -571,7 +586,28 @@ CUresult cuStreamSynchronize(CUstream stream) {
 	if (!stream) stream = call.context->legacy;
 	if (!call.has(stream)) return CUDA_ERROR_INVALID_HANDLE;
 	if (forbid(call, stream)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+	counts["synchronized"]++;
 	return drain(stream);
+}
+
+CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
+	Call call("cuStreamWaitEvent");
+	if (call.code) return call.code;
+	if (flags) return CUDA_ERROR_INVALID_VALUE;
+	if (!call.has(event)) return CUDA_ERROR_INVALID_HANDLE;
+	if (forbid(call, stream)) return CAPTURE_ISOLATION;
+	// As on a device, an event that has not been recorded is not waited for, and one that is
+	// recorded again later is waited for as it is now.
+	CUstream of = event->stream;
+	int64_t record = event->records;
+	counts["ordered"]++;
+	if (!event->recorded) return CUDA_SUCCESS;
+	return enqueue(call, stream, [=]() -> CUresult {
+		if (event->executed >= record) return CUDA_SUCCESS;
+		CUresult code = drain_until(of, [=] { return event->executed >= record; });
+		if (!code && event->executed < record) die("a stream waits for an event that is never reached");
+		return code;
+	});
 }
 
 CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
@@ -590,8 +626,8 @@ CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
 	Call call("cuStreamEndCapture");
 	*graph = nullptr;
 	if (!call.context || !stream || !call.has(stream) || !stream->capturing) return call.code ? call.code : CUDA_ERROR_INVALID_HANDLE;
-	std::vector<Operation> operations;
-	operations.swap(stream->queue);
+	std::vector<Operation> operations(stream->queue.begin(), stream->queue.end());
+	stream->queue.clear();
 	stream->capturing = false;
 	if (call.code) return call.code;
 	if (stream->invalid) return CAPTURE_INVALIDATED;
@@ -603,7 +639,7 @@ CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
 CUresult cuEventCreate(CUevent *event, unsigned) {
 	Call call("cuEventCreate");
 	if (call.code) return call.code;
-	*event = new CUevent_st{call.context, false, false, {}};
+	*event = new CUevent_st{call.context, false, false, {}, nullptr, 0, 0};
 	call.own("events", *event);
 	return CUDA_SUCCESS;
 }
@@ -622,10 +658,14 @@ CUresult cuEventRecord(CUevent event, CUstream stream) {
 	Call call("cuEventRecord");
 	if (call.code) return call.code;
 	if (!call.has(event)) return CUDA_ERROR_INVALID_HANDLE;
+	if (!stream) stream = call.context->legacy;
 	event->recorded = true;
 	event->done = false;
+	event->stream = stream;
+	const int64_t record = ++event->records;
 	return enqueue(call, stream, [=] {
-		event->done = true;
+		event->executed = record;
+		event->done = record == event->records;
 		event->time = Clock::now();
 		return CUDA_SUCCESS;
 	});
@@ -635,7 +675,9 @@ CUresult cuEventSynchronize(CUevent event) {
 	Call call("cuEventSynchronize");
 	if (call.code) return call.code;
 	if (!call.has(event)) return CUDA_ERROR_INVALID_HANDLE;
-	return drain_all(call.context);
+	counts["synchronized"]++;
+	if (event->executed == event->records) return call.context->lost;
+	return drain_until(event->stream, [=] { return event->executed == event->records; });
 }
 
 CUresult cuEventElapsedTime(float *milliseconds, CUevent from, CUevent to) {
@@ -788,7 +830,9 @@ void emulator_fail(const char *function, int64_t nth, int code) {
 // emulator_count returns a count: of existing "contexts", "streams", "modules", "events",
 // "graphs", "graph_executables", "allocations" and their "bytes", "host" buffers and
 // "pushed" contexts, "cudnn_handles" and "cudnn_descriptors"; of all "launches",
-// "graph_launches", "cudnn_executed" and "allocated" memory so far; or of "leaked" objects.
+// "graph_launches", "cudnn_executed" and "allocated" memory so far, of calls that
+// "synchronized" a stream or an event, of streams "ordered" after an event, and of
+// "pageable_copies" to the device; or of "leaked" objects.
 int64_t emulator_count(const char *name) {
 	std::lock_guard<std::mutex> lock(mutex);
 	auto found = counts.find(name);

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 	"unsafe"
 )
 
@@ -87,6 +88,9 @@ type Runner interface {
 	Free(address uintptr) error
 	// Launch enqueues a kernel of a set on its arguments, which are copied.
 	Launch(s *Set, kernel string, blocks int, arguments unsafe.Pointer) error
+	// Load has the driver compile every module of a set that is not loaded yet, and calls progress
+	// after each unless it is nil.
+	Load(s *Set, progress func(module string, took time.Duration)) error
 	// Write copies bytes of the host to device memory. It synchronizes.
 	Write(to uintptr, from []byte) error
 	// Read copies device memory to bytes of the host. It synchronizes.

@@ -46,7 +46,7 @@ func New(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
 	return newCounter(&backend{}, create)
 }
 
-// NewFused is New for a backend that fuses norms, activations and sums, such as onednn; see
+// NewFused is New for a backend that fuses norms, activations and sums, onednn or cuda; see
 // fused.go.
 func NewFused(create func(nn.Backend) (nn.Network, error)) (*Counter, error) {
 	return newCounter(&backend{fused: true}, create)

@@ -27,27 +27,37 @@ const (
 	channelsLast       // N×X×Y×Z×C
 )
 
-// array is an array in device memory.
+// array is an array in device memory, or a formula for one.
 type array struct {
-	owner  *backend
-	shape  []int
-	memory *memory
-	order  order
-	kept   bool // created with nn.Kept
+	owner   *backend
+	shape   []int
+	memory  *memory // nil while formula is set, and after the release or the end of the step
+	order   order
+	kept    bool    // created with nn.Kept
+	formula formula // nil once the array has memory
 }
 
 // memory is that of an array. It is separate from the array so that it can be freed when the
-// garbage collector finds a kept array unreferenced.
+// garbage collector finds a kept array unreferenced, and so that formulas can read it after
+// their operand's release.
 type memory struct {
-	address uintptr // 0 after the array was released or its step has ended
-	input   bool    // of the step's inputs, which are not of the pool
+	address uintptr
+	users   int   // arrays and formulas
+	input   bool  // of the step's inputs, which are not of the pool
+	slot    *slot // of the input whose place the memory is, or nil
 }
+
+// newMemory returns memory with one user.
+func newMemory(address uintptr) *memory { return &memory{address: address, users: 1} }
 
 // Shape implements nn.Array.
 func (a *array) Shape() []int { return a.shape }
 
 // DType implements nn.Array.
 func (a *array) DType() nn.DType { return nn.Float32 }
+
+// ended reports whether the array was released or its step has ended.
+func (a *array) ended() bool { return a.memory == nil && a.formula == nil }
 
 // elements returns the number of elements.
 func (a *array) elements() int { return nn.Elements(a.shape) }
@@ -82,7 +92,7 @@ func (o *op) rowMajor(shape ...int) *array {
 	if o.err != nil {
 		return nil
 	}
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address: address}}
+	a := &array{owner: o.backend, shape: shape, memory: newMemory(address)}
 	o.step = append(o.step, a)
 	return a
 }
@@ -93,7 +103,7 @@ func (o *op) keptArray(shape []int) *array {
 	if o.err != nil {
 		return nil
 	}
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address: address}, kept: true}
+	a := &array{owner: o.backend, shape: shape, memory: newMemory(address), kept: true}
 	runtime.AddCleanup(a, o.garbage.add, a.memory)
 	return a
 }
@@ -135,10 +145,14 @@ func (o *op) convert(a *array, to order, kernel string) *array {
 		if o.err != nil {
 			return a
 		}
-		if !a.memory.input {
+		if a.kept {
+			// No formula reads it, and it is freed with the array.
 			o.free(a.memory.address)
+			a.memory.address = address
+		} else {
+			o.drop(a.memory)
+			a.memory = newMemory(address)
 		}
-		a.memory.address, a.memory.input = address, false
 	}
 	a.order = to
 	return a

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/cuda"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/internal/cuda/kernel"
@@ -23,7 +25,8 @@ func On(engine *cuda.Engine, dtype nn.DType) (nn.Backend, error) {
 	case dtype != nn.Float32:
 		return nil, fmt.Errorf("nn/cuda: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
-	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{}}, nil
+	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{},
+		prefetched: prefetched{engine: engine, runner: engine.Runner(), pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
 }
 
 // closeWith closes the engine when the backend is not referenced any more.
@@ -38,6 +41,8 @@ type backend struct {
 	step    []*array // that EndStep releases
 	taps    map[tapsKey]tapTable
 	garbage *garbage
+
+	prefetched prefetched
 
 	stop   uintptr // uint32: updates change nothing; 0 before its first use
 	failed error   // of EndStep, to be returned by the next operation or RunStep
@@ -93,10 +98,28 @@ func (b *backend) Release(x nn.Array) {
 }
 
 func (b *backend) release(a *array) {
-	if a.memory.address != 0 && !a.memory.input {
-		b.free(a.memory.address)
+	if a.formula != nil {
+		b.dropAll(a.formula)
 	}
-	a.memory.address = 0
+	b.drop(a.memory)
+	a.memory, a.formula = nil, nil
+}
+
+// drop ends one use of memory. After the last it frees the memory, or leaves the place of an
+// input to the next one.
+func (b *backend) drop(m *memory) {
+	if m == nil {
+		return
+	}
+	if m.users--; m.users > 0 {
+		return
+	}
+	switch {
+	case m.slot != nil:
+		m.slot.taken = false
+	case !m.input:
+		b.free(m.address)
+	}
 }
 
 // free returns memory to the pool. That fails only if the engine is closed or lost, and all of
@@ -105,6 +128,17 @@ func (b *backend) free(address uintptr) { b.runner.Free(address) }
 
 // EndStep implements nn.Backend.
 func (b *backend) EndStep(keep ...nn.Array) {
+	for _, x := range keep {
+		// A formula may read memory of the step.
+		if a, ok := x.(*array); ok && a.owner == b {
+			o := &op{backend: b, name: "nn/cuda: EndStep"}
+			o.force(a)
+			if err := o.end(); err != nil {
+				b.failed = errors.Join(b.failed, err)
+				b.release(a)
+			}
+		}
+	}
 	b.step = slices.DeleteFunc(b.step, func(a *array) bool {
 		if slices.Contains(keep, nn.Array(a)) {
 			return false
@@ -112,7 +146,7 @@ func (b *backend) EndStep(keep ...nn.Array) {
 		b.release(a)
 		return true
 	})
-	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory.input }) {
+	if b.InStep() && !slices.ContainsFunc(b.step, func(a *array) bool { return a.memory != nil && a.memory.input }) {
 		b.failed = errors.Join(b.failed, b.runner.NextInputs())
 	}
 	b.collect()

@@ -26,10 +26,16 @@ func channelsOf(x, y *array) C.AflChannels {
 // PReLU implements nn.Backend.
 func (b *backend) PReLU(x, slope nn.Array) (nn.Array, nn.Pullback, error) {
 	o := b.begin("PReLU")
-	a, w := o.volume("x", x), o.arg("slope", slope)
+	a, w := o.lazyVolume("x", x), o.arg("slope", slope)
 	if o.err == nil && (len(w.shape) != 1 || w.shape[0] != 1 && w.shape[0] != a.channels()) {
 		o.fail("slope has shape %v, want [1] or [%d]", w.shape, a.channels())
 	}
+	if o.err == nil {
+		if f, ok := a.formula.(*normed); ok && f.act.function == C.AFL_IDENTITY {
+			return o.preluNorm(a, f, w)
+		}
+	}
+	o.toChannels(o.force(a))
 	y := o.similar(a)
 	if o.err != nil {
 		return nil, nil, o.end()

@@ -162,7 +162,7 @@ var agreement = map[bool]float64{true: 1e-4, false: 5e-3} // by strictness
 
 // compare computes the result of a plan by the own kernel too and compares them.
 func (o *op) compare(p *checkedPlan, operation cudnn.Operation, c *convolution, coarse, fine, result, bias *array) {
-	own := &array{owner: o.backend, shape: result.shape, order: result.order, memory: &memory{address: o.scratch(result.bytes())}}
+	own := &array{owner: o.backend, shape: result.shape, order: result.order, memory: newMemory(o.scratch(result.bytes()))}
 	convolutions := o.vendor.convolutions
 	o.vendor.convolutions = Own
 	switch operation {

@@ -57,6 +57,35 @@ type results [4][]float64
 
 var resultNames = [4]string{"y", "gradient of x", "gradient of the weight", "gradient of the bias"}
 
+// adjointError returns by how much a convolution A without its bias violates ⟨Ax, g⟩ = ⟨x, A'g⟩ and,
+// as it is linear in the weight too, ⟨Aw, g⟩ = ⟨w, A'g⟩, relative to the sum of the magnitudes of
+// the products Ax·g. shape is that of the result.
+func (r results) adjointError(shape []int, x, w, bias, g []float64) float64 {
+	var want, size, byX, byWeight float64
+	voxels := nn.Elements(shape[2:])
+	for i, v := range r[0] {
+		product := (v - bias[i/voxels%len(bias)]) * g[i]
+		want += product
+		size += math.Abs(product)
+	}
+	for i, v := range r[1] {
+		byX += v * x[i]
+	}
+	for i, v := range r[2] {
+		byWeight += v * w[i]
+	}
+	return max(math.Abs(byX-want), math.Abs(byWeight-want)) / size
+}
+
+// bfloat16s returns the values without the bits that bfloat16 does not have.
+func bfloat16s(values []float64) []float64 {
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = float64(math.Float32frombits(math.Float32bits(float32(v)) &^ 0xffff))
+	}
+	return out
+}
+
 func (c convolution) shapes(t *testing.T, transposed bool) (x, weight, y []int) {
 	t.Helper()
 	spec, err := c.spec.Normalized()
@@ -207,8 +236,15 @@ func TestConvolutions(t *testing.T) {
 					for k, name := range resultNames {
 						assert.LessOrEqual(t, nntest.RelativeError(want[k], got[k]), tolerances[p], "%v: %s", p, name)
 					}
-					if i%3 == 0 {
+					assert.Less(t, got.adjointError(ys, x, w, bias, g), tolerances[p], "%v: adjoints", p)
+					switch i % 3 {
+					case 0:
 						assert.Equal(t, got, c.run(t, b, transposed, x, w, bias, g), "%v: same bits", p)
+					case 1:
+						// Nothing but the sums is rounded where all factors are bfloat16 numbers.
+						x, w, g := bfloat16s(x), bfloat16s(w), bfloat16s(g)
+						got := c.run(t, b, transposed, x, w, bias, g)
+						assert.Less(t, got.adjointError(ys, x, w, bias, g), 1e-6, "%v: adjoints of bfloat16 numbers", p)
 					}
 				}
 			})

@@ -33,14 +33,25 @@ func (o *op) elementwise(kernel string, a, b *array, factor float64) *array {
 // Add implements nn.Backend.
 func (b *backend) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
 	o := b.begin("Add")
-	a0 := o.arg("a", x0)
+	a0 := o.lazy("a", x0)
 	if o.err != nil {
 		return nil, nil, o.end()
 	}
-	a1 := o.like("b", x1, a0.shape)
-	y := o.elementwise("afl_nn_add", a0, a1, 0)
+	a1 := o.lazyLike("b", x1, a0.shape)
+	if o.err != nil {
+		return nil, nil, o.end()
+	}
+	var y *array
+	if len(a0.shape) == 5 && (a0.order == channelsLast || a1.order == channelsLast) {
+		f := &sum{p: o.summand(a0), q: o.summand(a1)}
+		if y = o.lazyArray(a0.shape, f); a0.kept || a1.kept {
+			o.force(y) // the values of a kept array may be updated
+		}
+	} else {
+		y = o.elementwise("afl_nn_add", a0, a1, 0)
+	}
 	// Gradients are never modified in place, so both inputs can share one.
-	return o.finish(y, 2, nil, func(_ *op, g *array, need []bool) []nn.Array {
+	return o.finishLazy(y, 2, nil, func(_ *op, g *array, need []bool) []nn.Array {
 		return wanted(need, func(int) *array { return g })
 	})
 }
@@ -66,10 +77,27 @@ func (b *backend) Activate(x nn.Array, f nn.Activation) (nn.Array, nn.Pullback, 
 		return nil, nil, fmt.Errorf("Activate: f is %v, want ReLU, ELU or Sigmoid", f)
 	}
 	o := b.begin(f.String())
-	y := o.elementwise(kernel, o.arg("x", x), nil, 0)
-	return o.finish(y, 1, []*array{y}, func(o *op, g *array, need []bool) []nn.Array {
-		return wanted(need, func(int) *array { return o.elementwise(kernel+"_gradient", y, g, 0) })
-	})
+	a := o.lazy("x", x)
+	if o.err != nil {
+		return nil, nil, o.end()
+	}
+	switch from := a.formula.(type) {
+	case *normed:
+		if from.act.function == C.AFL_IDENTITY {
+			return o.activateNorm(a, &normed{from.norm, from.from, activation{function: functions[f]}})
+		}
+	case *sum:
+		return o.activateSum(a, from, f)
+	}
+	y := o.elementwise(kernel, o.force(a), nil, 0)
+	return o.finish(y, 1, []*array{y}, o.activationGradient(y, f))
+}
+
+// activationGradient returns the pullback of an activation whose result is y.
+func (o *op) activationGradient(y *array, f nn.Activation) func(o *op, g *array, need []bool) []nn.Array {
+	return func(o *op, g *array, need []bool) []nn.Array {
+		return wanted(need, func(int) *array { return o.elementwise(activations[f]+"_gradient", y, g, 0) })
+	}
 }
 
 // Mean implements nn.Backend.

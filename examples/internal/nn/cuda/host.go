@@ -20,10 +20,17 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 		return nil, o.end()
 	}
 	shape := slices.Clone([]int(t.Shape()))
-	if life == nn.Step && b.InStep() {
+	var a *array
+	switch pinned := b.prefetched.has(t); {
+	case pinned && life == nn.Step && t.Dtype() == tensor.Float32:
+		a = o.arrayOf(t)
+		return finished(a, o.end())
+	case pinned && life != nn.Step:
+		o.fail("tensor is pinned for a step, want another one to keep")
+		return nil, o.end()
+	case life == nn.Step && b.InStep():
 		return o.inputArray(t, shape)
 	}
-	var a *array
 	switch life {
 	case nn.Step:
 		a = o.rowMajor(shape...)
@@ -38,7 +45,12 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 			o.fail("%w", err)
 		}
 	}
-	if err := o.end(); err != nil {
+	return finished(a, o.end())
+}
+
+// finished returns the result of an operation, which is nil if it has failed.
+func finished(a *array, err error) (nn.Array, error) {
+	if err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -52,7 +64,7 @@ func (o *op) inputArray(t *tensor.Dense, shape []int) (nn.Array, error) {
 		if err != nil {
 			o.fail("%w", err)
 		}
-		a = &array{owner: o.backend, shape: shape, memory: &memory{address: at, input: true}}
+		a = &array{owner: o.backend, shape: shape, memory: &memory{address: at, users: 1, input: true}}
 		o.step = append(o.step, a)
 	}
 	if err := o.end(); err != nil {

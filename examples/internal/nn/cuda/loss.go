@@ -63,6 +63,11 @@ func (o *op) lossGradient(a *array, inside nn.Box, label *tensor.Dense, loss nn.
 	var target *tensor.Dense
 	switch {
 	case label == nil:
+	case b.prefetched.has(label):
+		var temporary bool
+		if target, temporary = o.tensorOf(label); temporary {
+			own = append(own, target)
+		}
 	case b.InStep() && label.IsNativelyAccessible() && !label.IsMasked() && plan.CheckRowMajor("label", label) == nil:
 		target = o.input(label)
 	default:

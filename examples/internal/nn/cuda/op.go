@@ -106,6 +106,16 @@ func pointAt[P any](field **P, at uintptr) { *(*uintptr)(unsafe.Pointer(field)) 
 // finish returns the result y of an operation with the given number of inputs, and its
 // pullback, which calls f. The pullback fails if one of the saved arrays was released.
 func (o *op) finish(y *array, inputs int, saved []*array, f func(o *op, g *array, need []bool) []nn.Array) (nn.Array, nn.Pullback, error) {
+	return o.finishLazy(y, inputs, saved, func(o *op, g *array, need []bool) []nn.Array {
+		if o.force(g); o.err != nil {
+			return nil
+		}
+		return f(o, g, need)
+	})
+}
+
+// finishLazy is finish for a pullback whose gradient may be a formula.
+func (o *op) finishLazy(y *array, inputs int, saved []*array, f func(o *op, g *array, need []bool) []nn.Array) (nn.Array, nn.Pullback, error) {
 	if err := o.end(); err != nil {
 		if y != nil {
 			o.release(y)
@@ -115,12 +125,12 @@ func (o *op) finish(y *array, inputs int, saved []*array, f func(o *op, g *array
 	name, b, shape := o.name, o.backend, y.shape
 	return y, func(g nn.Array, need []bool) ([]nn.Array, error) {
 		o := b.begin(name)
-		gy := o.like("the gradient", g, shape)
+		gy := o.lazyLike("the gradient", g, shape)
 		if len(need) != inputs {
 			o.fail("need has %d entries, want %d", len(need), inputs)
 		}
 		for _, s := range saved {
-			if s != nil && s.memory.address == 0 {
+			if s != nil && s.ended() {
 				o.fail("the pullback is used after an array that it needs was released or the end of its step")
 			}
 		}
@@ -148,8 +158,12 @@ func wanted(need []bool, grad func(i int) *array) []nn.Array {
 	return out
 }
 
-// arg checks that an argument of an operation is a valid array of this backend.
-func (o *op) arg(name string, x nn.Array) *array {
+// arg checks that an argument of an operation is a valid array of this backend, and computes its
+// formula.
+func (o *op) arg(name string, x nn.Array) *array { return o.force(o.lazy(name, x)) }
+
+// lazy is arg without computing the formula.
+func (o *op) lazy(name string, x nn.Array) *array {
 	if x == nil {
 		o.fail("%s is nil", name)
 		return nil
@@ -159,7 +173,7 @@ func (o *op) arg(name string, x nn.Array) *array {
 	case !ok || a.owner != o.backend:
 		o.fail("%s %w", name, nn.Foreign(x))
 		return nil
-	case a.memory.address == 0:
+	case a.ended():
 		o.fail("%s is used after its release or the end of its step", name)
 		return nil
 	}
@@ -169,11 +183,16 @@ func (o *op) arg(name string, x nn.Array) *array {
 // volume checks that an argument has the shape N×C×X×Y×Z, and converts it to channels-last
 // order.
 func (o *op) volume(name string, x nn.Array) *array {
-	a := o.arg(name, x)
+	return o.toChannels(o.force(o.lazyVolume(name, x)))
+}
+
+// lazyVolume checks that an argument has the shape N×C×X×Y×Z. It is a formula or in either order.
+func (o *op) lazyVolume(name string, x nn.Array) *array {
+	a := o.lazy(name, x)
 	if o.err == nil && len(a.shape) != 5 {
 		o.fail("%s has shape %v, want N×C×X×Y×Z", name, a.shape)
 	}
-	return o.toChannels(a)
+	return a
 }
 
 // vector checks that an argument has one axis of length n.
@@ -185,9 +204,14 @@ func (o *op) vector(name string, x nn.Array, n int) *array {
 	return a
 }
 
-// like checks that an argument has the given shape.
+// like checks that an argument has the given shape, and computes its formula.
 func (o *op) like(name string, x nn.Array, shape []int) *array {
-	a := o.arg(name, x)
+	return o.force(o.lazyLike(name, x, shape))
+}
+
+// lazyLike is like without computing the formula.
+func (o *op) lazyLike(name string, x nn.Array, shape []int) *array {
+	a := o.lazy(name, x)
 	if o.err == nil && !slices.Equal(a.shape, shape) {
 		o.fail("%s has shape %v, want %v", name, a.shape, shape)
 	}

@@ -24,6 +24,7 @@ func TestPrecisionOfNetworks(t *testing.T) {
 	type cosines map[cuda.Precision]float64
 	unet := models.UNet{Channels: []int{8, 16}, Strides: [][3]int{{2, 2, 2}}, ResUnits: 2, Norm: models.InstanceNorm}
 	segresnet := models.SegResNet{Width: 8, BlocksDown: []int{1, 2}, BlocksUp: []int{1}, Groups: 8}
+	regunet := models.RegUNet{Width: 8, Depth: 1, Levels: []int{0, 1}}
 	smoothUNet, smoothSegResNet := unet, segresnet
 	smoothUNet.Activation, smoothSegResNet.Activation = "elu:1", "elu:1"
 	for name, c := range map[string]struct {
@@ -34,6 +35,7 @@ func TestPrecisionOfNetworks(t *testing.T) {
 		"segresnet, smooth": {smoothSegResNet, cosines{cuda.TF32: 0.99999, cuda.BFloat16: 0.9999}},
 		"unet":              {unet, cosines{cuda.TF32: 0.999, cuda.BFloat16: 0.99}},
 		"segresnet":         {segresnet, cosines{cuda.TF32: 0.999, cuda.BFloat16: 0.99}},
+		"regunet":           {regunet, cosines{cuda.TF32: 0.999, cuda.BFloat16: 0.99}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := emulated.Open(t)

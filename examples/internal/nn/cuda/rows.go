@@ -18,7 +18,7 @@ type rows struct {
 }
 
 // rowsOf returns the arguments of kernels that compute the given number of sums of every
-// channel of a volume of the shape of a.
+// channel of a volume of a shape.
 func (o *op) rowsOf(shape []int, sums int) *rows {
 	if o.err != nil {
 		return new(rows)
@@ -34,7 +34,9 @@ func (o *op) rowsOf(shape []int, sums int) *rows {
 	r := &rows{blocks: samples * chunks * tiles, parts: samples * chunks}
 	r.args.samples, r.args.voxels, r.args.channels = C.int64_t(samples), C.int64_t(voxels), C.int64_t(channels)
 	r.args.chunk, r.args.chunks, r.args.tiles = C.int64_t(chunk), C.int64_t(chunks), C.int64_t(tiles)
-	pointAt(&r.args.partials, o.scratch(8*int64(r.parts)*int64(channels)*int64(sums)))
+	if sums > 0 {
+		pointAt(&r.args.partials, o.scratch(8*int64(r.parts)*int64(channels)*int64(sums)))
+	}
 	return r
 }
 

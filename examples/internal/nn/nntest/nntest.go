@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T, dtype nn.DType) nn.Backend) {
 			t.Run("Activations", s.activations)
 			t.Run("ScaledActivations", s.scaledActivations)
 			t.Run("GroupNorm", s.groupNorm)
+			t.Run("Chains", s.chains)
 			t.Run("SyncBatchNorm", s.syncBatchNorm)
 			t.Run("RepeatChannels", s.repeatChannels)
 			if dtype == nn.Float64 {

@@ -338,6 +338,34 @@ func (o *op) kernelIn(a *array, to *C.layout) (*C.float, *buffer) {
 	return dst, copied
 }
 
+// convertedKernel is the copy of a kernel in another layout that was made last. The backward
+// passes of the uses of one kernel, as in recurrent blocks, follow each other and share it.
+type convertedKernel struct {
+	of     *array
+	layout *C.layout
+	copied *buffer
+}
+
+// sharedKernelIn is kernelIn with a copy that the backend keeps until it makes another one.
+func (o *op) sharedKernelIn(a *array, to *C.layout) *C.float {
+	last := &o.converted
+	if o.err == nil && last.of == a && C.layout_equal(last.layout, to) != 0 {
+		return last.copied.floats()
+	}
+	o.forgetConverted()
+	p, copied := o.kernelIn(a, to)
+	if copied != nil {
+		*last = convertedKernel{a, to, copied}
+	}
+	return p
+}
+
+// forgetConverted drops the copy, before the kernel may change.
+func (b *backend) forgetConverted() {
+	b.res.pool.drop(b.converted.copied)
+	b.converted = convertedKernel{}
+}
+
 // match converts a and b to the same order, for elementwise operations: to the
 // layout of whichever is in kernel order, or else, if they are volumes, to
 // channels-last order.

@@ -43,6 +43,8 @@ type backend struct {
 	profile *profile  // nil without profiling
 	step    []*array  // released by EndStep
 	work    []*buffer // scratch memory, dropped by EndStep
+
+	converted convertedKernel // dropped by EndStep and updates
 }
 
 // resources are the memory and objects that a backend owns outside the Go heap.
@@ -99,6 +101,7 @@ func (b *backend) unhold(a *array) {
 
 // EndStep implements nn.Backend.
 func (b *backend) EndStep(keep ...nn.Array) {
+	b.forgetConverted()
 	kept := map[nn.Array]bool{}
 	o := b.begin("onednn: EndStep")
 	for _, a := range keep {

@@ -261,20 +261,19 @@ func (o *op) toFine(shape C.conv_shape, w, coarse *array, size [3]int, forward b
 // apply computes one direction. In the forward pass it converts the kernel itself
 // to the layout that the primitive requires, so the forward pass determines the
 // layout in which a kernel is stored; a backward pass that requires another layout
-// makes a copy.
+// uses a copy.
 func (o *op) apply(kind C.int, shape C.conv_shape, w, bias, fine, coarse *array, forward bool) {
 	p := o.primitive(kind, bias != nil, shape)
 	if o.err != nil {
 		return
 	}
 	var weights, add *C.float
-	var copied *buffer
 	if forward {
 		if o.toKernel(w, p.layout); o.err == nil {
 			weights = w.floats()
 		}
 	} else {
-		weights, copied = o.part("kernel").kernelIn(w, p.layout)
+		weights = o.part("kernel").sharedKernelIn(w, p.layout)
 	}
 	scratch := o.temporary(p.scratch)
 	if o.err != nil {
@@ -286,7 +285,6 @@ func (o *op) apply(kind C.int, shape C.conv_shape, w, bias, fine, coarse *array,
 	f, c := fine.floats(), coarse.floats()
 	o.run(p, func() error { return failure(C.conv_run(p.c, f, weights, add, c, scratch.p)) })
 	o.res.pool.drop(scratch)
-	o.res.pool.drop(copied)
 }
 
 // weightGradient returns the gradient of the kernel and, with bias, that of a

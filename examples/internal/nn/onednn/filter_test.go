@@ -169,6 +169,7 @@ func TestFiltersAcrossThreads(t *testing.T) {
 			by        string
 		}{
 			{[]int{1, 96, 5, 6, 7}, 160, 3, tile2}, {[]int{2, 16, 21, 9, 14}, 160, 3, tile4},
+			{[]int{2, 16, 17, 26, 14}, 32, 3, tile2}, {[]int{2, 32, 21, 30, 14}, 16, 3, tile4},
 			{[]int{1, 16, 21, 16, 14}, 160, 5, tile2}, {[]int{2, 16, 21, 16, 14}, 160, 5, tile3},
 			{[]int{2, 3, 37, 31, 12}, 9, 3, planes}, {[]int{1, 40, 21, 16, 14}, 3, 5, planes},
 		} {

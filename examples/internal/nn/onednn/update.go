@@ -18,6 +18,7 @@ type update struct {
 }
 
 func (b *backend) beginUpdate(name string, value nn.Array) *update {
+	b.forgetConverted()
 	o := b.begin(name)
 	return &update{op: o, w: o.force(o.parameter("value", value))}
 }

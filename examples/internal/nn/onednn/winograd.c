@@ -11,12 +11,21 @@
 // one: streams whole pages apart would compete for a few lines of the cache.
 enum { LINE = 16 };
 
+// MAX_POINTS is the largest number of voxels of a tile, and AT_ONCE that of pointers stored at a
+// time, so that a list of voxels needs room for AT_ONCE more.
+enum { MAX_POINTS = 343, AT_ONCE = 8 };
+
 // products are the matrix products for one instruction set; see winograd_products.h.
 typedef struct {
 	int64_t lanes, rows;
+	void (*voxels_at)(int width, const int64_t size[3], int64_t channels, const float *volume, const int64_t at[3], const float *outside, const float **voxels);
 	void (*product)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
 	void (*product_add)(int64_t rows, int64_t columns, int64_t n, const float *a, const float *b, int64_t b_step, float *c, int64_t c_row, int64_t a_next, int64_t b_next);
 } products;
+
+// The ways to use transforms: in a convolution, and in a gradient by blocks or by runs; see
+// gradient_plan.
+enum { CONVOLUTION, BLOCKS, RUNS, WAYS };
 
 // transforms are the transforms of one size; see winograd_transforms.h and
 // winograd_sizes.h. If there are two groups of taps per axis, the second is applied to the
@@ -25,7 +34,7 @@ typedef struct {
 // the values at its last point.
 typedef struct {
 	int side, tile, taps, groups;
-	double cost[2];
+	double cost[WAYS];
 	void (*tile_in)(int64_t channels, const float *const *voxels, float *to, int64_t step);
 	// NULL if convolutions do not use this size.
 	void (*tile_out)(int64_t channels, const float *from, int64_t step, const float *bias, float *const *voxels);
@@ -93,6 +102,12 @@ static grid grid_of(const filter *f, const transforms *t) {
 	return g;
 }
 
+// in_runs reports whether a gradient has so few channels that the sums of a thread and its
+// points fit in the second-level cache.
+static int in_runs(const filter *f, const transforms *t) {
+	return t->groups == 1 && f->in * f->out <= 2048 && cubed(t->side) * f->in * f->out <= 256 << 10;
+}
+
 static int always;
 
 void winograd_always(int tile) { always = tile; }
@@ -102,16 +117,19 @@ int winograd_choose(const filter *f, int gradient) {
 	if (!c.p || f->in % c.p->lanes || f->out % c.p->lanes) return 0;
 	const double in = f->in, out = f->out, voxels = (double)f->batch * f->to[0] * f->to[1] * f->to[2];
 	// The unit of time is one product at full speed. As measured, direct convolution runs at
-	// three quarters of that speed, and a point of a kernel, which goes through main memory,
-	// costs 200.
+	// three quarters of that speed, its gradients more slowly if the last axis is short, and a point
+	// of a kernel, which goes through main memory, costs 200, or 120 in a gradient.
 	double least = voxels * cubed(f->taps) * in * out / 0.75;
+	if (gradient) least *= 6. / smaller(f->to[2], 6);
+	const double kernel = gradient ? 120 : 200;
 	int tile = 0;
 	for (int i = 0; i < SIZES; i++) {
 		const transforms *t = c.sizes[i];
 		if (!supports(t, f, gradient)) continue;
 		// The second group of an axis needs no products at the last point.
 		const double count = grid_of(f, t).count, products = cubed(t->side + (t->groups - 1) * (t->side - 1));
-		const double time = count * (products * in * out + cubed(t->side) * t->cost[gradient] * (in + out)) + 200 * products * in * out;
+		const double transform = t->cost[!gradient ? CONVOLUTION : in_runs(f, t) ? RUNS : BLOCKS];
+		const double time = count * (products * in * out + cubed(t->side) * transform * (in + out)) + kernel * products * in * out;
 		if (always ? t->tile == always : time < least) {
 			least = time;
 			tile = t->tile;
@@ -129,37 +147,17 @@ static int64_t corner(const grid *g, int64_t number, int64_t at[3]) {
 	return number;
 }
 
-enum { MAX_POINTS = 343 };
-
-// voxels_at stores pointers to the width³ voxels of a volume that start at voxel at, or
-// outside for those that are not in the volume.
-static void voxels_at(int width, const int64_t size[3], int64_t channels, const float *volume, const int64_t at[3],
-	const float *outside, const float **voxels) {
-	const int whole = at[2] >= 0 && at[2] + width <= size[2];
-	for (int x = 0; x < width; x++)
-		for (int y = 0; y < width; y++, voxels += width) {
-			const int64_t ax = at[0] + x, ay = at[1] + y;
-			const int in = ax >= 0 && ax < size[0] && ay >= 0 && ay < size[1];
-			const float *first = volume + ((ax * size[1] + ay) * size[2] + at[2]) * channels;
-			if (in && whole)
-				for (int z = 0; z < width; z++) voxels[z] = first + z * channels;
-			else
-				for (int z = 0; z < width; z++)
-					voxels[z] = in && at[2] + z >= 0 && at[2] + z < size[2] ? first + z * channels : outside;
-		}
-}
-
 static void voxels_in(const filter *f, int width, const grid *g, const float *x, int64_t number, const float *outside, const float **voxels) {
 	int64_t at[3];
 	x += corner(g, number, at) * f->from[0] * f->from[1] * f->from[2] * f->in;
 	for (int i = 0; i < 3; i++) at[i] -= f->pad[i];
-	voxels_at(width, f->from, f->in, x, at, outside, voxels);
+	best().p->voxels_at(width, f->from, f->in, x, at, outside, voxels);
 }
 
 static void voxels_out(const filter *f, const grid *g, const float *y, int64_t number, const float *outside, const float **voxels) {
 	int64_t at[3];
 	y += corner(g, number, at) * f->to[0] * f->to[1] * f->to[2] * f->out;
-	voxels_at(g->tile, f->to, f->out, y, at, outside, voxels);
+	best().p->voxels_at(g->tile, f->to, f->out, y, at, outside, voxels);
 }
 
 // plan describes how the work of a convolution is divided into blocks of tiles and each of
@@ -208,7 +206,7 @@ void winograd_run(const filter *f, int tile, int flip, int threads, const float 
 		const int64_t first = u / p.parts * p.tiles, count = smaller(p.tiles, g.count - first);
 		const int64_t from = u % p.parts * p.columns, columns = smaller(p.columns, f->out - from);
 		float *in = local + omp_get_thread_num() * p.points * (p.in_step + p.out_step), *out = in + p.points * p.in_step;
-		const float *voxels[MAX_POINTS];
+		const float *voxels[MAX_POINTS + AT_ONCE];
 		for (int64_t t = 0; t < count; t++) {
 			voxels_in(f, size->side, &g, x, first + t, zeros, voxels);
 			size->tile_in(f->in, voxels, in + t * f->in, p.in_step);
@@ -226,11 +224,16 @@ void winograd_run(const filter *f, int tile, int flip, int threads, const float 
 	}
 }
 
-// gradient_plan describes how the work of a gradient is divided into blocks of at most
-// tiles[i] tiles of the result on axis i. Consecutive blocks follow each other along x, and with
-// two groups of taps the last layer of a block's input is the first one of the next.
+// gradient_plan describes how the work of a gradient is divided: into runs of consecutive tiles
+// with their own sums, each for one thread, or if there are no runs into blocks, each for all
+// threads.
+//
+// A block has at most tiles[i] tiles of the result on axis i. Consecutive blocks follow each other
+// along x, and with two groups of taps the last layer of a block's input is the first one of the
+// next.
 typedef struct {
 	int64_t points, groups, tiles[3], blocks[3], count;
+	int64_t runs, batch;                    // batch is the number of tiles of a run at a time
 	int64_t layers, layer;                  // layers of tiles of the input in memory, and the tiles of each
 	int64_t kernel_step, in_step, out_step; // between points
 	int64_t zeros;                          // floats in a row of zeros
@@ -267,7 +270,15 @@ static int vanishes(int64_t side, int64_t group, int64_t point) {
 
 static gradient_plan gradient_plan_of(const filter *f, const transforms *t) {
 	const grid g = grid_of(f, t);
-	gradient_plan p = {.points = cubed(t->side), .groups = cubed(t->groups), .count = f->batch, .zeros = zeros_of(f)};
+	gradient_plan p = {.points = cubed(t->side), .groups = cubed(t->groups), .count = f->batch, .zeros = zeros_of(f), .kernel_step = f->in * f->out + LINE};
+	if (in_runs(f, t)) {
+		p.batch = 1024 / (f->in + f->out);
+		p.runs = 1;
+		while (p.runs < 32 && p.runs * 4 * p.batch <= g.count) p.runs *= 2;
+		p.in_step = p.batch * f->in + LINE;
+		p.out_step = p.batch * f->out + LINE;
+		return p;
+	}
 	// Enough tiles for the threads to wait for each other rarely, and to amortize reading the
 	// sums, of which there are more with two groups.
 	int64_t most = smaller(larger(16384 / (f->in + f->out), g.extra ? 256 : 64), 512);
@@ -279,7 +290,6 @@ static gradient_plan gradient_plan_of(const filter *f, const transforms *t) {
 	}
 	p.layers = p.tiles[0] + g.extra;
 	p.layer = (p.tiles[1] + g.extra) * (p.tiles[2] + g.extra);
-	p.kernel_step = f->in * f->out + LINE;
 	p.in_step = p.layers * p.layer * f->in + LINE;
 	p.out_step = p.tiles[0] * p.layer * f->out + LINE;
 	return p;
@@ -300,10 +310,53 @@ size_t winograd_scratch(const filter *f, int tile, int gradient, int threads) {
 	const transforms *t = size_of(f, tile, gradient);
 	if (gradient) {
 		const gradient_plan p = gradient_plan_of(f, t);
+		if (p.runs) return sizeof(float) * (p.zeros + p.points * (p.runs * p.kernel_step + threads * (p.in_step + p.out_step)));
 		return sizeof(float) * (p.zeros + p.points * (p.groups * p.kernel_step + p.in_step + p.out_step));
 	}
 	const plan p = plan_of(f, t, threads);
 	return sizeof(float) * (p.zeros + p.points * (p.kernel_step + threads * (p.in_step + p.out_step)));
+}
+
+// gradient_of_runs is winograd_gradient for a plan with runs.
+static void gradient_of_runs(const filter *f, const transforms *size, const gradient_plan *p, int threads, const float *x, const float *g,
+	float *kernel, float *scratch) {
+	const products *l = best().p;
+	const grid all = grid_of(f, size);
+	const int64_t kernels = f->in * f->out, sums = p->points * p->kernel_step;
+	float *zeros = scratch, *points = zeros + p->zeros, *local = points + p->runs * sums;
+	memset(zeros, 0, sizeof(float) * p->zeros);
+	_Pragma("omp parallel num_threads(threads)")
+	{
+		float *in = local + omp_get_thread_num() * p->points * (p->in_step + p->out_step), *out = in + p->points * p->in_step;
+		const float *voxels[MAX_POINTS + AT_ONCE];
+		_Pragma("omp for schedule(dynamic)")
+		for (int64_t run = 0; run < p->runs; run++) {
+			float *sum = points + run * sums;
+			const int64_t end = (run + 1) * all.count / p->runs;
+			memset(sum, 0, sizeof(float) * sums);
+			for (int64_t first = run * all.count / p->runs; first < end; first += p->batch) {
+				const int64_t count = smaller(p->batch, end - first);
+				for (int64_t t = 0; t < count; t++) {
+					voxels_in(f, size->side, &all, x, first + t, zeros, voxels);
+					size->tile_in(f->in, voxels, in + t * f->in, p->in_step);
+					voxels_out(f, &all, g, first + t, zeros, voxels);
+					size->tile_gradient(f->out, voxels, out + t * f->out, p->out_step);
+				}
+				for (int64_t i = 0; i < p->points; i++)
+					l->product_add(f->in, f->out, count, in + i * p->in_step, out + i * p->out_step, f->out, sum + i * p->kernel_step, f->out,
+						p->in_step, p->out_step);
+			}
+		}
+		_Pragma("omp for schedule(static)")
+		for (int64_t k = 0; k < kernels; k += l->lanes) {
+			for (int64_t i = 0; i < p->points; i++)
+				for (int64_t run = 1; run < p->runs; run++)
+					for (int64_t j = k; j < k + l->lanes; j++) points[i * p->kernel_step + j] += points[run * sums + i * p->kernel_step + j];
+			float *taps[MAX_POINTS];
+			taps_of(f, size, 0, kernel + k, taps);
+			size->kernel_gradient(points + k, p->kernel_step, taps);
+		}
+	}
 }
 
 void winograd_gradient(const filter *f, int tile, int threads, const float *x, const float *g, float *kernel, void *scratch) {
@@ -311,12 +364,16 @@ void winograd_gradient(const filter *f, int tile, int threads, const float *x, c
 	const transforms *size = size_of(f, tile, 1);
 	const grid all = grid_of(f, size);
 	const gradient_plan p = gradient_plan_of(f, size);
+	if (p.runs) {
+		gradient_of_runs(f, size, &p, threads, x, g, kernel, scratch);
+		return;
+	}
 	float *zeros = scratch, *points = zeros + p.zeros, *in = points + p.points * p.groups * p.kernel_step, *out = in + p.points * p.in_step;
 	memset(zeros, 0, sizeof(float) * p.zeros);
 	const int64_t kernels = f->in * f->out;
 	_Pragma("omp parallel num_threads(threads)")
 	{
-		const float *voxels[MAX_POINTS];
+		const float *voxels[MAX_POINTS + AT_ONCE];
 		for (int64_t number = 0; number < p.count; number++) {
 			const block b = block_at(&all, &p, number);
 			const int64_t known = b.x ? all.extra : 0; // layers of the input that the block before has left

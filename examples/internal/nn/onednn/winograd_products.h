@@ -1,6 +1,6 @@
-// winograd_products.h contains the matrix products of winograd.c. It is included once
-// per instruction set, each time with a different SUFFIX, vectors of LANES floats and
-// ROWS rows of sums in registers.
+// winograd_products.h contains the matrix products of winograd.c and the addresses of voxels.
+// It is included once per instruction set, each time with a different SUFFIX, vectors of LANES
+// floats and ROWS rows of sums in registers.
 
 #include "vectors.h"
 
@@ -55,4 +55,25 @@ static void FN(product_add)(int64_t rows, int64_t columns, int64_t n, const floa
 	FN(multiply)(1, rows, columns, n, a, 1, rows, b, b_step, c, c_row, a_next, b_next);
 }
 
-static const products FN(products) = {LANES, ROWS, FN(product), FN(product_add)};
+typedef int64_t FN(addresses) __attribute__((vector_size(8 * AT_ONCE)));
+typedef int64_t FN(unaligned_addresses) __attribute__((vector_size(8 * AT_ONCE), aligned(8), may_alias));
+
+// voxels_at stores pointers to the width³ voxels of a volume that start at voxel at, or
+// outside for those that are not in the volume. It overwrites AT_ONCE pointers after them.
+static void FN(voxels_at)(int width, const int64_t size[3], int64_t channels, const float *volume, const int64_t at[3],
+	const float *outside, const float **voxels) {
+	const FN(addresses) number = {0, 1, 2, 3, 4, 5, 6, 7}, z = number + at[2];
+	const FN(addresses) in_row = (z >= 0) & (z < size[2]), step = number * (channels * (int64_t)sizeof(float));
+	const FN(addresses) none = (FN(addresses)){0} + (int64_t)(intptr_t)outside;
+	for (int64_t x = at[0]; x < at[0] + width; x++)
+		for (int64_t y = at[1]; y < at[1] + width; y++, voxels += width) {
+			FN(addresses) row = none;
+			if (x >= 0 && x < size[0] && y >= 0 && y < size[1]) {
+				const FN(addresses) all = step + (int64_t)(intptr_t)(volume + ((x * size[1] + y) * size[2] + at[2]) * channels);
+				row = (all & in_row) | (none & ~in_row);
+			}
+			*(FN(unaligned_addresses) *)voxels = row;
+		}
+}
+
+static const products FN(products) = {LANES, ROWS, FN(voxels_at), FN(product), FN(product_add)};

@@ -1,6 +1,6 @@
 // winograd_sizes.h includes the loops of winograd.c for one instruction set, given by
 // SUFFIX, LANES and ROWS. COST is the cost of the transforms per point and channel, in
-// products: first in a convolution, then in a gradient.
+// products: in a convolution, in a gradient by blocks and in one by runs.
 
 #include "winograd_products.h"
 
@@ -10,7 +10,7 @@
 #define TAPS 3
 #define WHOLE 3
 #define P 1.f
-#define COST 42, 90
+#define COST 42, 90, 30
 #include "winograd_transforms.h"
 
 #define NAME _4_3
@@ -20,7 +20,7 @@
 #define WHOLE 3
 #define P 0.625f
 #define Q 1.5f
-#define COST 50, 100
+#define COST 50, 100, 40
 #include "winograd_transforms.h"
 
 #define NAME _2_5
@@ -30,7 +30,7 @@
 #define WHOLE 5
 #define P 0.75f
 #define Q 1.5f
-#define COST 30, 0
+#define COST 30, 0, 0
 #include "winograd_transforms.h"
 
 #define NAME _3_5
@@ -41,7 +41,7 @@
 #define P 0.3125f
 #define Q 0.875f
 #define R 1.8125f
-#define COST 30, 0
+#define COST 30, 0, 0
 #include "winograd_transforms.h"
 
 #define NAME _3_3_5
@@ -51,7 +51,7 @@
 #define WHOLE 5
 #define P 0.5f
 #define Q 1.25f
-#define COST 0, 120
+#define COST 0, 120, 0
 #include "winograd_transforms.h"
 
 #undef SUFFIX

@@ -1,14 +1,19 @@
 // The activations of a network and their gradients, in float32 within a few ulp. NaN is
-// preserved.
+// preserved. The results are rounded before they are added to anything, so that they are the
+// same in every kernel.
 #ifndef AFL_NN_ACTIVATION_H
 #define AFL_NN_ACTIVATION_H
 
 #include "math32.h"
+#include "rounded.h"
 
 namespace afl {
 
 AFL_DEVICE float relu(float x) { return x <= 0 ? 0 : x; }
 AFL_DEVICE float relu_gradient(float y, float g) { return y > 0 ? g : 0; }
+
+AFL_DEVICE float prelu(float x, float slope) { return x > 0 ? x : rounded_product(slope, x); }
+AFL_DEVICE float prelu_gradient(float x, float slope, float g) { return x > 0 ? g : rounded_product(slope, g); }
 
 // eˣ − 1 for x ≤ 0. Near 0, where the difference would cancel, it is the Taylor series.
 AFL_DEVICE float expm1_negative(float x) {
@@ -24,7 +29,7 @@ AFL_DEVICE float expm1_negative(float x) {
 
 AFL_DEVICE float elu(float x) { return x > 0 ? x : expm1_negative(x); }
 // Below 0 the derivative is eˣ = y + 1.
-AFL_DEVICE float elu_gradient(float y, float g) { return y > 0 ? g : g * (y + 1); }
+AFL_DEVICE float elu_gradient(float y, float g) { return y > 0 ? g : rounded_product(g, y + 1); }
 
 // 1/(1 + e⁻ˣ). For x < 0 it is e/(1 + e) with e = eˣ, whose square root does not become
 // denormal before e is 0.
@@ -33,7 +38,7 @@ AFL_DEVICE float sigmoid(float x) {
 	const float e = root * root;
 	return (x < 0 ? e : 1) / (1 + e);
 }
-AFL_DEVICE float sigmoid_gradient(float y, float g) { return g * (y * (1 - y)); }
+AFL_DEVICE float sigmoid_gradient(float y, float g) { return rounded_product(g, y * (1 - y)); }
 
 } // namespace afl
 

@@ -153,22 +153,59 @@ typedef struct AflResize {
 	float *y;
 } AflResize;
 
+// AflFunction: an activation. IDENTITY is none.
+enum AflFunction { AFL_IDENTITY, AFL_RELU, AFL_ELU, AFL_SIGMOID, AFL_PRELU };
+
+// AflActivation: an activation with, for PReLU, a slope for each of `slopes` channels, or one
+// slope for all.
+typedef struct AflActivation {
+	int32_t function; // AflFunction
+	int32_t unused;
+	int64_t slopes;
+	const float *slope;
+} AflActivation;
+
+// AflNormalizer: those of a norm for one channel of a sample, (x − mean)·factor + shift. low is
+// the rounding error of the mean.
+typedef struct AflNormalizer {
+	float mean, low, factor, shift;
+} AflNormalizer;
+
+// AflTerm: act(norm(x)), or x without a norm.
+typedef struct AflTerm {
+	const float *x;
+	const AflNormalizer *norm; // samples × channels; null for none
+	AflActivation act;         // of the norm
+} AflTerm;
+
+// AflSum: y = post(p + q), or post(p) where q.x is null, for rows.
+typedef struct AflSum {
+	AflRows rows; // of which y is the result
+	AflTerm p, q;
+	int32_t post; // AflFunction without a slope
+	int32_t unused;
+} AflSum;
+
 // AflNorm: a norm of the volume rows.x. The values of a group share a mean and a variance: a
 // channel of all samples where batch is 1, or else group_channels consecutive channels of a
-// sample.
+// sample. Its gradients are computed from the gradient g of act(norm(x)): h is that of norm(x).
 typedef struct AflNorm {
-	AflRows rows;             // g is the gradient of the result, y the result or the gradient of x
+	AflRows rows;             // y is the gradient of x
 	int32_t batch, fixed;     // fixed: the statistics do not depend on x
 	int64_t groups, group_channels;
 	double values;            // of a group
 	double epsilon, momentum;
 	double *statistics;       // groups × 2: mean, 1/√(variance + epsilon)
-	double *planes;           // samples × channels × 2: Σg, Σg·(x − mean)
-	double *means;            // groups × 2: the means of weight·g and weight·g·(x − mean)
+	AflNormalizer *norm;      // samples × channels
+	AflActivation act;
+	int64_t sums;             // of a plane: 2, or 3 for PReLU
+	double *planes;           // samples × channels × sums: Σh, Σh·(x − mean), Σg·min(norm(x), 0)
+	double *means;            // groups × 2: the means of weight·h and weight·h·(x − mean)
 	const float *weight, *bias; // null for none
 	float *running_mean, *running_var;
 	const uint32_t *stop; // the running statistics do not change where this is not 0
 	float *weight_gradient, *bias_gradient; // null if not wanted
+	float *slope_gradient;
 } AflNorm;
 
 // AflBox: the part of a volume inside a box, in row-major order, and the volume.

@@ -1,4 +1,5 @@
 // Operations on volumes with a factor by channel or voxel, and on their channels.
+#include "activation.h"
 #include "arguments.h"
 #include "each.h"
 #include "rows.h"
@@ -11,17 +12,11 @@ AFL_DEVICE float slope_of(const AflChannels &a, int64_t i) { return a.factor[a.s
 } // namespace afl
 
 AFL_KERNEL_OF(AflChannels, afl_nn_prelu, 4) {
-	afl::each(a.rows * a.channels, [&](int64_t i) {
-		const float x = a.x[i];
-		a.y[i] = x > 0 ? x : afl::slope_of(a, i) * x;
-	});
+	afl::each(a.rows * a.channels, [&](int64_t i) { a.y[i] = afl::prelu(a.x[i], afl::slope_of(a, i)); });
 }
 
 AFL_KERNEL_OF(AflChannels, afl_nn_prelu_gradient, 4) {
-	afl::each(a.rows * a.channels, [&](int64_t i) {
-		const float g = a.g[i];
-		a.y[i] = a.x[i] > 0 ? g : afl::slope_of(a, i) * g;
-	});
+	afl::each(a.rows * a.channels, [&](int64_t i) { a.y[i] = afl::prelu_gradient(a.x[i], afl::slope_of(a, i), a.g[i]); });
 }
 
 // Partial sums of the gradient of a slope.

@@ -27,43 +27,35 @@ AFL_DEVICE bool coarse_voxel(const AflConv &a, const Position &p, const Position
 	return inside;
 }
 
+// The fine volume from the coarse one, or the coarse volume from the fine one.
+template <bool to_fine> AFL_DEVICE void convolve(const AflConv &a) {
+	const int32_t(&to)[3] = to_fine ? a.fine : a.coarse;
+	const int32_t(&from)[3] = to_fine ? a.coarse : a.fine;
+	const int64_t to_channels = to_fine ? a.columns : a.rows, from_channels = to_fine ? a.rows : a.columns;
+	float *y = to_fine ? a.fine_values : a.coarse_values;
+	const float *values = to_fine ? a.coarse_values : a.fine_values;
+	const int64_t voxels = voxels_of(to), taps = voxels_of(a.kernel);
+	each(a.samples * voxels * to_channels, [&](int64_t i) {
+		const int64_t k = i % to_channels, v = i / to_channels % voxels, n = i / to_channels / voxels;
+		const Position at = position_of(v, to);
+		float sum = 0;
+		for (int64_t t = 0; t < taps; t++) {
+			Position p;
+			if (!(to_fine ? coarse_voxel(a, at, position_of(t, a.kernel), p) : fine_voxel(a, at, position_of(t, a.kernel), p)))
+				continue;
+			const float *x = values + (n * voxels_of(from) + index_of(p, from)) * from_channels;
+			for (int64_t c = 0; c < from_channels; c++)
+				sum = fma(a.weight[(to_fine ? c * a.columns + k : k * a.columns + c) * taps + t], x[c], sum);
+		}
+		y[i] = a.bias ? sum + a.bias[k] : sum;
+	});
+}
+
 } // namespace afl
 
-AFL_KERNEL_OF(AflConv, afl_nn_conv_to_coarse, 2) {
-	const int64_t voxels = afl::voxels_of(a.coarse), taps = afl::voxels_of(a.kernel);
-	afl::each(a.samples * voxels * a.rows, [&](int64_t i) {
-		const int64_t r = i % a.rows, o = i / a.rows % voxels, n = i / a.rows / voxels;
-		const afl::Position at = afl::position_of(o, a.coarse);
-		float sum = 0;
-		for (int64_t t = 0; t < taps; t++) {
-			afl::Position p;
-			if (!afl::fine_voxel(a, at, afl::position_of(t, a.kernel), p))
-				continue;
-			const float *x = a.fine_values + (n * afl::voxels_of(a.fine) + afl::index_of(p, a.fine)) * a.columns;
-			for (int64_t c = 0; c < a.columns; c++)
-				sum = afl::fma(a.weight[(r * a.columns + c) * taps + t], x[c], sum);
-		}
-		a.coarse_values[i] = a.bias ? sum + a.bias[r] : sum;
-	});
-}
+AFL_KERNEL_OF(AflConv, afl_nn_conv_to_coarse, 2) { afl::convolve<false>(a); }
 
-AFL_KERNEL_OF(AflConv, afl_nn_conv_to_fine, 2) {
-	const int64_t voxels = afl::voxels_of(a.fine), taps = afl::voxels_of(a.kernel);
-	afl::each(a.samples * voxels * a.columns, [&](int64_t i) {
-		const int64_t c = i % a.columns, v = i / a.columns % voxels, n = i / a.columns / voxels;
-		const afl::Position at = afl::position_of(v, a.fine);
-		float sum = 0;
-		for (int64_t t = 0; t < taps; t++) {
-			afl::Position o;
-			if (!afl::coarse_voxel(a, at, afl::position_of(t, a.kernel), o))
-				continue;
-			const float *x = a.coarse_values + (n * afl::voxels_of(a.coarse) + afl::index_of(o, a.coarse)) * a.rows;
-			for (int64_t r = 0; r < a.rows; r++)
-				sum = afl::fma(a.weight[(r * a.columns + c) * taps + t], x[r], sum);
-		}
-		a.fine_values[i] = a.bias ? sum + a.bias[c] : sum;
-	});
-}
+AFL_KERNEL_OF(AflConv, afl_nn_conv_to_fine, 2) { afl::convolve<true>(a); }
 
 // A thread computes the sum over a chunk of coarse voxels for one weight.
 AFL_KERNEL_OF(AflConv, afl_nn_conv_weight_partials, 2) {

@@ -12,6 +12,7 @@
 #include "norm.cu"
 #include "rows.cu"
 #include "sampling.cu"
+#include "term.cu"
 #include "update.cu"
 
 #include "set.h"

@@ -3,6 +3,7 @@
 #define AFL_NN_ROWS_H
 
 #include "arguments.h"
+#include "rounded.h"
 #include "sums.h"
 
 namespace afl {
@@ -33,13 +34,6 @@ AFL_DEVICE RowRange row_range(const AflRows &a) {
 	return r;
 }
 
-// A product that the compiler does not fuse with a sum.
-#ifdef __NVPTX__
-AFL_DEVICE float rounded_product(float x, float y) { return __nvvm_mul_rn_f(x, y); }
-#else
-AFL_DEVICE float rounded_product(float x, float y) { return x * y; }
-#endif
-
 // A float32 sum with its rounding errors, nearly as accurate as one in float64, which many GPUs
 // add at 1/64 of the rate: sums that cancel to zero have to.
 struct Sum {
@@ -58,6 +52,22 @@ struct Sum {
 	// The sum is added to a total, unless an infinity has made the errors NaN.
 	AFL_MEMBER double value() const { return high - high == 0 ? (double)high + low : high; }
 };
+
+// map_rows calls store(row, load(row)) for the thread's rows. It loads several rows before it
+// stores the first, so that their loads are in flight at the same time.
+template <class Load, class Store> AFL_DEVICE void map_rows(const RowRange &r, Load load, Store store) {
+	enum { FEW = 4 };
+	int64_t row = r.first;
+	for (; row + (FEW - 1) * r.step < r.end; row += FEW * r.step) {
+		decltype(load(row)) loaded[FEW];
+		AFL_UNROLL for (int i = 0; i < FEW; i++)
+			loaded[i] = load(row + i * r.step);
+		AFL_UNROLL for (int i = 0; i < FEW; i++)
+			store(row + i * r.step, loaded[i]);
+	}
+	for (; row < r.end; row += r.step)
+		store(row, load(row));
+}
 
 // add_rows calls f(row, part) for the thread's rows, which adds to the sums part, and adds
 // these to sums every few rows.

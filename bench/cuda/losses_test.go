@@ -15,16 +15,16 @@ import (
 	"github.com/x/afl/internal/workload/gpu"
 )
 
-func TestParse(t *testing.T) {
-	o, err := parse(nil, &bytes.Buffer{})
+func TestParseLosses(t *testing.T) {
+	o, err := parseLosses(nil, &bytes.Buffer{})
 	require.NoError(t, err)
 	assert.Equal(t, []workload.Size{workload.BraTS, workload.PICAI, workload.BraTS8}, o.sizes)
 	assert.Equal(t, []workload.Size{workload.BraTS, workload.PICAI}, o.compiled)
 	assert.Equal(t, afl.Names(), o.losses)
 	assert.Equal(t, 1000, o.repeats)
-	assert.True(t, o.checks && o.measure)
+	assert.True(t, o.measure)
 
-	o, err = parse(strings.Fields("-quick -budget 3m -compile none -losses afl"), &bytes.Buffer{})
+	o, err = parseLosses(strings.Fields("-quick -budget 3m -compile none -losses afl"), &bytes.Buffer{})
 	require.NoError(t, err)
 	assert.Equal(t, []workload.Size{workload.Quick}, o.sizes)
 	assert.Equal(t, 3*time.Minute, o.budget)
@@ -32,25 +32,26 @@ func TestParse(t *testing.T) {
 	assert.Empty(t, o.compiled)
 
 	for args, want := range map[string]string{
-		"-sizes lung":   "-sizes",
-		"-compile lung": "-compile",
-		"-losses dise":  "dise",
-		"-turns 0":      "-turns",
-		"-turn 0s":      "-turn",
-		"-repeats 1":    "-repeats",
-		"-budget -1s":   "-budget",
-		"extra":         "extra",
-		"-checks=false -measure=false -repeats 0": "nothing to do",
+		"-sizes lung":               "-sizes",
+		"-compile lung":             "-compile",
+		"-losses dise":              "dise",
+		"-turns 0":                  "-turns",
+		"-turn 0s":                  "-turn",
+		"-repeats 1":                "-repeats",
+		"-budget -1s":               "-budget",
+		"extra":                     "extra",
+		"-measure=false -repeats 0": "nothing to do",
 	} {
-		_, err := parse(strings.Fields(args), &bytes.Buffer{})
+		_, err := parseLosses(strings.Fields(args), &bytes.Buffer{})
 		assert.ErrorContains(t, err, want, args)
 	}
 }
 
 func TestCommandLine(t *testing.T) {
-	assert.Equal(t, "go run ./bench/cuda -quick", commandLine([]string{"-quick"}, &options{}))
-	assert.Equal(t, "run -quick -out x   # of a pack of go run ./bench/cuda -pack",
-		commandLine([]string{"-packed", "/some/where", "-quick", "-out", "x"}, &options{packed: "/some/where"}))
+	assert.Equal(t, "go run ./bench/cuda -quick", commandLine([]string{"-quick"}))
+	commit = "c"
+	defer func() { commit = "" }()
+	assert.Equal(t, "run -quick -out x", commandLine([]string{"-packed", "/some/where", "-quick", "-out", "x"}))
 }
 
 // TestWithoutDevice: without a GPU the error says what is missing, and no folder is made.
@@ -60,7 +61,8 @@ func TestWithoutDevice(t *testing.T) {
 		t.Skip("this machine has a GPU")
 	}
 	out := filepath.Join(t.TempDir(), "out")
-	err := run(t.Context(), []string{"-quick", "-out", out}, &bytes.Buffer{})
-	assert.ErrorContains(t, err, "cuda:")
-	assert.NoDirExists(t, out)
+	for _, args := range [][]string{{"-quick", "-out", out}, {"losses", "-quick", "-out", out}} {
+		assert.ErrorContains(t, run(t.Context(), args, &bytes.Buffer{}), "cuda:")
+		assert.NoDirExists(t, out)
+	}
 }
