@@ -17,8 +17,9 @@ type code struct {
 
 	functions sync.Map // handles by name of the kernel
 
-	loading sync.Mutex // guards modules
+	loading sync.Mutex // guards modules and took
 	modules map[*kernel.Module]handle
+	took    time.Duration // by the driver to load all of them
 }
 
 func newCode(s session, device Device) *code {
@@ -65,7 +66,16 @@ func (c *code) load(m *kernel.Module) (handle, time.Duration, error) {
 			c.device.CUDA(), m.Name, c.device, err, log)
 	}
 	c.modules[m] = module
-	return module, max(time.Since(start), 1), nil
+	took := max(time.Since(start), 1)
+	c.took += took
+	return module, took, nil
+}
+
+// loaded returns the number of modules and the time that loading them took.
+func (c *code) loaded() (modules int, took time.Duration) {
+	c.loading.Lock()
+	defer c.loading.Unlock()
+	return len(c.modules), c.took
 }
 
 // loadAll loads every module of a set that is not loaded yet, and calls progress for each.

@@ -123,10 +123,12 @@ func (e *Engine) prepare() error {
 	return nil
 }
 
-// LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and returns the
-// time that it took: seconds (NVIDIA's offline compiler takes 17 on one core) where the driver
-// has not compiled them for this GPU before, and little once they are in its cache. Without it each module of kernels is compiled when a loss first launches one of its kernels. progress may be nil; it
-// is called after each module with the module's name and the time that it took.
+// LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and
+// returns the time that it took: half a minute where the driver has not compiled them for this
+// GPU before, judging by NVIDIA's offline compiler, and little once they are in its cache.
+// Without it each module of kernels is compiled when a loss first launches one of its
+// kernels. progress may be nil; it is called after each module with the module's name and the
+// time that it took.
 //
 // The cache is a folder, by default ~/.nv/ComputeCache, which the environment variable
 // CUDA_CACHE_PATH moves and CUDA_CACHE_MAXSIZE limits (in bytes). Where it cannot be written,
@@ -135,6 +137,17 @@ func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (
 	start := time.Now()
 	err := e.Runner().Load(kernels.Modules(), progress)
 	return time.Since(start), err
+}
+
+// LoadedKernels returns the number of modules of kernels that the driver has loaded for this
+// engine so far, those of the losses and of other packages, and the time that this took in
+// all. A module takes seconds where the driver had to compile it, and milliseconds where it was
+// in the driver's cache, see [Engine.LoadKernels].
+func (e *Engine) LoadedKernels() (modules int, took time.Duration) {
+	if e == nil || e.code == nil {
+		return 0, 0
+	}
+	return e.code.loaded()
 }
 
 // Close waits for the device and frees everything that belongs to the engine: tensors,

@@ -29,7 +29,7 @@ func TestList(t *testing.T) {
 	var b bytes.Buffer
 	require.NoError(t, o.list(&b))
 	assert.Contains(t, b.String(), "kernels, at most 2m0s: ")
-	assert.Contains(t, b.String(), "\tDIR/stepbench -backend cuda/tf32 -size 224,224,144 -channels 4 -turns 2")
+	assert.Contains(t, b.String(), "\tDIR/stepbench -backend cuda/tf32 -size 224,224,144 -channels 4 -models unet,")
 	assert.Contains(t, b.String(), "-python PYTHON -budget 1m50s -out FOLDER/steps-brats-tf32\n")
 }
 

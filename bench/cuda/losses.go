@@ -124,6 +124,8 @@ func runLossesOn(ctx context.Context, args []string, o *lossesOptions, g *gpu.GP
 		return err
 	}
 	r.stopped = r.fill(ctx, o, g, w)
+	modules, took := g.LoadedKernels()
+	fmt.Fprintf(w, "kernels: %d modules loaded in %v, compiled by the driver or from its cache\n", modules, took.Round(time.Millisecond))
 	if ctx.Err() != nil { // the cause of whatever else failed
 		r.stopped = context.Cause(ctx)
 	}

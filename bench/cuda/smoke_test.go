@@ -43,6 +43,7 @@ func TestCommandEmulated(t *testing.T) {
 	var log bytes.Buffer
 	require.NoError(t, runLossesOn(t.Context(), nil, o, g, &log), log.String())
 	assert.Equal(t, before, g.Memory().InUse, "all device memory is released")
+	assert.Regexp(t, `(?m)^kernels: \d+ modules loaded in \S+, compiled by the driver or from its cache$`, log.String())
 
 	records := benchtest.ReadCSV(t, filepath.Join(o.out, "results.csv"))
 	assert.Len(t, records, 2*(len(afl.Names())+1+4+4+3+3+3+3+1))

@@ -137,11 +137,11 @@ func (f *Finder) FindBits(words []uint64, shape [3]int, neighborhood Neighborhoo
 	})
 	parallel.Each(len(slabs), func(i int) {
 		s := &slabs[i]
-		f.joinRows(s.from*rows, (s.from+1)*rows, earlier[:1])
-		f.joinRows((s.from+1)*rows, s.to*rows, earlier[:])
+		f.joinSlices(s.from, s.to, earlier[:1])
+		f.joinSlices(s.from+1, s.to, earlier[1:])
 	})
 	for _, s := range slabs[1:] {
-		f.joinRows(s.from*rows, (s.from+1)*rows, earlier[1:])
+		f.joinSlices(s.from, s.from+1, earlier[1:])
 	}
 	for i, parent := range f.parent {
 		if parent == i {
@@ -215,7 +215,8 @@ func next(words []uint64, at, end int, flip uint64) int {
 // offset is the position of a neighboring row relative to a row.
 type offset struct{ slice, row int }
 
-// earlier lists the neighboring rows that precede a row in raster order.
+// earlier lists the neighboring rows that precede a row in raster order, those of its slice
+// first.
 var earlier = [...]offset{{0, -1}, {-1, -1}, {-1, 0}, {-1, 1}}
 
 func (o offset) axes() int {
@@ -258,30 +259,26 @@ func (f *forest) union(a, b int) {
 	}
 }
 
-// joinRows joins the runs of the rows [from, to) with those of neighboring rows.
-func (f *forest) joinRows(from, to int, neighbors []offset) {
-	for r := from; r < to; r++ {
-		if f.first[r] == f.first[r+1] {
+// joinSlices joins the runs of the slices [from, to) with those of neighboring rows.
+func (f *forest) joinSlices(from, to int, neighbors []offset) {
+	for _, n := range neighbors {
+		// Neighbors may differ in as many axes as the neighborhood says: the columns may
+		// differ too if the rows do not use all of them up.
+		axes := n.axes()
+		if axes > int(f.neighborhood) {
 			continue
 		}
-		for _, n := range neighbors {
-			y := r%f.rows + n.row
-			if y < 0 || y >= f.rows || r/f.rows+n.slice < 0 {
-				continue
-			}
-			// Neighbors may differ in as many axes as the neighborhood says: the
-			// columns may differ too if the rows do not use all of them up.
-			axes := n.axes()
-			if axes > int(f.neighborhood) {
-				continue
-			}
-			reach := 0
-			if axes < int(f.neighborhood) {
-				reach = 1
-			}
-			o := r + n.slice*f.rows + n.row
-			if f.first[o] != f.first[o+1] {
-				f.join(f.first[r], f.first[r+1], f.first[o], f.first[o+1], (r-o)*f.columns, reach)
+		reach := 0
+		if axes < int(f.neighborhood) {
+			reach = 1
+		}
+		back := -(n.slice*f.rows + n.row) // how many rows before
+		for z := max(from, -n.slice); z < to; z++ {
+			for r := z*f.rows + max(0, -n.row); r < (z+1)*f.rows-max(0, n.row); r++ {
+				a, aEnd, b, bEnd := f.first[r], f.first[r+1], f.first[r-back], f.first[r-back+1]
+				if a != aEnd && b != bEnd {
+					f.join(a, aEnd, b, bEnd, back*f.columns, reach)
+				}
 			}
 		}
 	}

@@ -144,9 +144,8 @@ func newRegionPass(k Backend, r *Regions) *regionPass {
 func regionConstants[T real](r *Regions) (coef []T, good bool) {
 	coef, good = make([]T, kernel.RowCoefs), true
 	if w := r.Pointwise; w != nil {
-		for at, v := range map[int]float64{kernel.CoefPos: w.Pos[0], kernel.CoefCE: w.CE[0], kernel.CoefScale: 1} {
-			good = setConstant(coef, at, v) && isFactor[T](v) && good
-		}
+		good = isFactor[T](w.Pos[0]) && isFactor[T](w.CE[0])
+		coef[kernel.CoefPos], coef[kernel.CoefCE], coef[kernel.CoefScale] = T(w.Pos[0]), T(w.CE[0]), 1
 		good = setConstant(coef, kernel.CoefGamma, w.Gamma[0]) && good
 		good = setConstant(coef, kernel.CoefMinusGamma, -w.Gamma[0]) && good
 	}
@@ -331,27 +330,20 @@ func sumRegions[T real](p *regionPass, kernels *rowKernels[T], coef []T, t *regi
 		}
 		kernels[p.focal](a, t.processed)
 	}
-	part := func(region, lo, hi int) regionPart {
-		part := regionPart{region, RegionSums{Weight: float64(hi - lo)}}
-		if p.weight != nil {
-			part.Weight = 0
-			for _, w := range a.row[kernel.ArgWeight][lo:hi] {
-				part.Weight += float64(w)
-			}
-		}
-		return part
-	}
+	weight := a.row[kernel.ArgWeight]
 	s.regions = s.regions[:0]
 	if uniform {
 		if p.Overlap != nil {
 			kernels[kernel.RowSumsSigmoid](a, t.processed)
 		}
-		all := part(t.Runs[t.run].Label-1, 0, t.hi-t.lo)
+		all := regionPart{region: t.Runs[t.run].Label - 1}
 		lanes := lanesOf[T]()
 		for i, sum := range []*float64{kernel.RowSumPointwise: &all.Pointwise, kernel.RowSumI: &all.I, kernel.RowSumP: &all.P} {
-			for _, v := range s.sums[i*lanes:][:lanes] {
-				*sum += float64(v)
-			}
+			*sum = total(s.sums[i*lanes:][:lanes])
+		}
+		all.Weight = float64(t.hi - t.lo)
+		if p.weight != nil {
+			all.Weight = total(weight[:t.hi-t.lo])
 		}
 		s.regions = append(s.regions, all)
 	} else {
@@ -359,20 +351,22 @@ func sumRegions[T real](p *regionPass, kernels *rowKernels[T], coef []T, t *regi
 			kernels[kernel.RowOverlapElements](a, t.processed)
 		}
 		t.eachRegion(func(region, lo, hi int) {
-			one := part(region, lo, hi)
+			s.regions = append(s.regions, regionPart{region: region})
+			one := &s.regions[len(s.regions)-1].RegionSums
+			one.Weight = float64(hi - lo)
+			if p.weight != nil {
+				one.Weight = total(weight[lo:hi])
+			}
 			if p.Pointwise != nil {
-				for _, v := range elements[lo:hi] {
-					one.Pointwise += float64(v)
-				}
+				one.Pointwise = total(elements[lo:hi])
 			}
-			if p.Overlap != nil {
-				first, second := s.field[0][lo:hi], s.field[1][lo:hi]
-				for i, v := range first {
-					one.I += float64(v)
-					one.P += float64(second[i])
-				}
+			if p.Overlap == nil {
+				return
 			}
-			s.regions = append(s.regions, one)
+			one.I = total(s.field[0][lo:hi])
+			if one.P = one.I; p.Overlap.Squared {
+				one.P = total(s.field[1][lo:hi])
+			}
 		})
 	}
 	if isFloat32[T]() {
@@ -388,10 +382,31 @@ func sumRegions[T real](p *regionPass, kernels *rowKernels[T], coef []T, t *regi
 	return true, nil
 }
 
+// total adds up numbers, in four sums at a time.
+func total[T real](row []T) float64 {
+	var a, b, c, d float64
+	for ; len(row) >= 4; row = row[4:] {
+		a += float64(row[0])
+		b += float64(row[1])
+		c += float64(row[2])
+		d += float64(row[3])
+	}
+	for _, v := range row {
+		a += float64(v)
+	}
+	return (a + b) + (c + d)
+}
+
 // regionPart is what a tile has of a region.
 type regionPart struct {
 	region int
 	RegionSums
+}
+
+func fill[T real](row []T, v T) {
+	for i := range row {
+		row[i] = v
+	}
 }
 
 // storeRegionGradient returns ok = false if a factor or a result exceeded the range of T.
@@ -408,9 +423,9 @@ func storeRegionGradient[T real](p *regionPass, kernels *rowKernels[T], coef []T
 			plain, square = T(slope.T), T(2*slope.P)
 		}
 		ok = ok && isFactor[T](slope.Pointwise) && !math.IsInf(float64(plain), 0) && !math.IsInf(float64(square), 0)
-		for i := lo; i < hi; i++ {
-			upstream[i], s.field[0][i], s.field[1][i] = factor, plain, square
-		}
+		fill(upstream[lo:hi], factor)
+		fill(s.field[0][lo:hi], plain)
+		fill(s.field[1][lo:hi], square)
 	})
 	if !ok && isFloat32[T]() {
 		return false, nil

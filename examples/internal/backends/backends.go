@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cost"
@@ -133,6 +134,10 @@ func Convolutions(b nn.Backend) []string { return cuda.DescribeConvolutions(b) }
 // Steps returns a line for a report of how a backend on a device launched training steps, ""
 // if it ran none; see [cuda.DescribeSteps].
 func Steps(b nn.Backend) string { return cuda.DescribeSteps(b) }
+
+// LoadedKernels returns the number of modules of kernels that a driver has loaded for a backend,
+// and the time that this took; see [cuda.LoadedKernels].
+func LoadedKernels(b nn.Backend) (modules int, took time.Duration) { return cuda.LoadedKernels(b) }
 
 // DeviceMemory returns the number of bytes of memory of the device in whose memory the arrays
 // of a backend are, or 0 if that is the memory of the machine.

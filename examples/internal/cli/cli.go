@@ -242,6 +242,9 @@ func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, toget
 	if steps := backends.Steps(job.Backend); steps != "" {
 		progress.Println(steps)
 	}
+	if modules, took := backends.LoadedKernels(job.Backend); modules > 0 {
+		progress.Println(fmt.Sprintf("The driver loaded %d modules of kernels in %v; it compiles those that its cache does not have.", modules, took.Round(time.Millisecond)))
+	}
 	if o.profile {
 		progress.Println("\n" + onednn.Table(onednn.Profile(job.Backend), 1))
 	}

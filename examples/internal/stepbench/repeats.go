@@ -31,7 +31,7 @@ func repeat(ctx context.Context, args []string, out, progress io.Writer) error {
 	convolutionList := flags.String("convolutions", "own", "`list` of what computes the convolutions on a GPU: own, cudnn, auto")
 	channels := flags.Int("channels", 3, "`number` of channels of the volumes")
 	times := flags.Int("times", 100, "`number` of repeats")
-	steps := flags.Int("steps", 2, "`number` of steps of a repeat")
+	steps := flags.Int("steps", 4, "`number` of steps of a repeat; a GPU launches the later ones as graphs")
 	budget := flags.Duration("budget", 0, "`time` after which no network is begun; those left out are named, and the exit status is 3 (default no limit)")
 	if err := flags.Parse(args); err != nil {
 		return err

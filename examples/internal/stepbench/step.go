@@ -135,37 +135,44 @@ func newStepper(w workload, b nn.Backend) (*stepper, error) {
 	}, nil
 }
 
-// step performs one update and returns the loss before it.
+// step performs one update and returns the loss before it. Like a training, it lets a GPU repeat
+// the work of earlier steps as a whole.
 func (s *stepper) step() (float64, error) {
-	defer s.backend.EndStep()
 	s.steps++
-	x, err := s.backend.FromHost(s.x, nn.Step)
-	if err != nil {
-		return 0, err
-	}
-	tape := nn.NewTape(s.backend, nn.Training, s.steps)
-	y, err := s.net.Forward(tape, tape.Input(x))
-	if err != nil {
-		return 0, err
-	}
-	var loss float64
-	g, err := nn.RunLoss(s.backend, y.Array(), nn.Box{Size: s.size}, s.label, func(logits, label, grad *tensor.Dense) (err error) {
-		loss, err = afl.GradInto(s.loss, logits, label, grad)
-		return err
+	var loss nn.LateNumber
+	err := nn.RunStep(s.backend, func() error {
+		defer s.backend.EndStep()
+		x, err := s.backend.FromHost(s.x, nn.Step)
+		if err != nil {
+			return err
+		}
+		tape := nn.NewTape(s.backend, nn.Training, s.steps)
+		y, err := s.net.Forward(tape, tape.Input(x))
+		if err != nil {
+			return err
+		}
+		var g nn.Array
+		loss, g, err = nn.EvalLoss(s.backend, y.Array(), nn.Box{Size: s.size}, s.label, func(logits, label, grad *tensor.Dense) (*tensor.Dense, error) {
+			return s.loss.Eval(logits, label, grad)
+		})
+		if err != nil {
+			return err
+		}
+		if err := tape.Backward(y, g); err != nil {
+			return err
+		}
+		return s.sgd.Step(s.backend, s.net.Parameters())
 	})
 	if err != nil {
-		return 0, err
-	}
-	if err := tape.Backward(y, g); err != nil {
-		return 0, err
-	}
-	if err := s.sgd.Step(s.backend, s.net.Parameters()); err != nil {
 		return 0, err
 	}
 	// The work may still be queued; reading the last parameter synchronizes with it.
 	all := s.net.Parameters()
 	last := all[len(all)-1].Value
-	return loss, s.backend.ToHost(last, tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(last.Shape()...)))
+	if err := s.backend.ToHost(last, tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(last.Shape()...))); err != nil {
+		return 0, err
+	}
+	return loss()
 }
 
 // profile returns the times since its last call, or nil if profiling is off.

@@ -5,7 +5,6 @@
 #define AFL_NN_ACTIVATION_H
 
 #include "math32.h"
-#include "rounded.h"
 
 namespace afl {
 

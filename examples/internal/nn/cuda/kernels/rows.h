@@ -3,7 +3,6 @@
 #define AFL_NN_ROWS_H
 
 #include "arguments.h"
-#include "rounded.h"
 #include "sums.h"
 
 namespace afl {
