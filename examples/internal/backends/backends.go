@@ -131,6 +131,10 @@ func Open(name string, o Options) (nn.Backend, error) {
 // has no choice; see [cuda.DescribeConvolutions].
 func Convolutions(b nn.Backend) []string { return cuda.DescribeConvolutions(b) }
 
+// Steps returns a line for a report of how a backend on a device launched training steps, ""
+// if it ran none; see [cuda.DescribeSteps].
+func Steps(b nn.Backend) string { return cuda.DescribeSteps(b) }
+
 // LoadedKernels returns the number of modules of kernels that a driver has loaded for a backend,
 // and the time that this took; see [cuda.LoadedKernels].
 func LoadedKernels(b nn.Backend) (modules int, took time.Duration) { return cuda.LoadedKernels(b) }

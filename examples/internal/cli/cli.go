@@ -239,6 +239,9 @@ func (o *options) run(ctx context.Context, p Program, flags *flag.FlagSet, toget
 	if o.conv.value != "own" {
 		progress.Println(strings.Join(backends.Convolutions(job.Backend), "\n"))
 	}
+	if steps := backends.Steps(job.Backend); steps != "" {
+		progress.Println(steps)
+	}
 	if modules, took := backends.LoadedKernels(job.Backend); modules > 0 {
 		progress.Println(fmt.Sprintf("The driver loaded %d modules of kernels in %v; it compiles those that its cache does not have.", modules, took.Round(time.Millisecond)))
 	}

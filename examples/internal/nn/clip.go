@@ -58,8 +58,7 @@ func ClipGradients(b Backend, params []*Param, maxNorm float64) (norm float64, e
 // [StepRunner] the LateNumber also returns the [*NonFiniteGradientError], instead of this
 // function, and every gradient is replaced.
 func ClipGradientsLater(b Backend, params []*Param, maxNorm float64) (LateNumber, error) {
-	r, ok := b.(StepRunner)
-	if !ok || !r.InStep() {
+	if !InStep(b) {
 		norm, err := ClipGradients(b, params, maxNorm)
 		return func() (float64, error) { return norm, nil }, err
 	}
@@ -73,7 +72,7 @@ func ClipGradientsLater(b Backend, params []*Param, maxNorm float64) (LateNumber
 			grads, names = append(grads, p.Grad), append(names, p.Name)
 		}
 	}
-	scaled, read, err := r.ClipLater(grads, maxNorm)
+	scaled, read, err := b.(StepRunner).ClipLater(grads, maxNorm)
 	if err != nil {
 		return nil, fmt.Errorf("nn: ClipGradientsLater: %w", err)
 	}

@@ -1,16 +1,14 @@
 package nn
 
 import (
+	"errors"
 	"fmt"
 
 	"gorgonia.org/tensor"
-
-	"github.com/x/afl/internal/plan"
 )
 
 // StepRunner is implemented by a [Backend] on a device that enqueues the work of a training
-// step as a whole and does not wait for its results. Its methods other than RunStep and InStep
-// are called in a step.
+// step as a whole and does not wait for its results. ClipLater is called in a step only.
 type StepRunner interface {
 	// RunStep does what the function RunStep does.
 	RunStep(step func() error) error
@@ -48,6 +46,12 @@ func RunStep(b Backend, step func() error) error {
 	return step()
 }
 
+// InStep reports whether a step of a [StepRunner] is in progress.
+func InStep(b Backend) bool {
+	r, ok := b.(StepRunner)
+	return ok && r.InStep()
+}
+
 // ResumeUpdates lets steps update parameters again after one whose numbers were not finite.
 func ResumeUpdates(b Backend) error {
 	if r, ok := b.(StepRunner); ok {
@@ -59,30 +63,32 @@ func ResumeUpdates(b Backend) error {
 // EvalLoss is [RunLoss] for a loss whose value is read later. In a step of a [StepRunner] the
 // LateNumber returns the [*NonFiniteError] too, and loss is called in any case.
 func EvalLoss(b Backend, y Array, inside Box, label *tensor.Dense, loss EvalFunc) (LateNumber, Array, error) {
-	if r, ok := b.(StepRunner); ok && r.InStep() {
+	if r, ok := b.(StepRunner); ok {
 		return r.EvalLoss(y, inside, label, loss)
 	}
 	var number float64
 	g, err := RunLoss(b, y, inside, label, func(logits, label, grad *tensor.Dense) error {
 		value, err := loss(logits, label, grad)
-		if err != nil {
-			return err
+		if err == nil {
+			number, err = HostNumber(value)
 		}
-		number, err = numberOf(value)
 		return err
 	})
 	return func() (float64, error) { return number, nil }, g, err
 }
 
-// numberOf returns a scalar as a number, and releases it if it lies on a device.
-func numberOf(value *tensor.Dense) (float64, error) {
-	if value == nil {
-		return 0, fmt.Errorf("nn: the value of the loss is nil, want a scalar")
+// HostNumber returns the value of a loss that was computed in the host's memory.
+func HostNumber(value *tensor.Dense) (float64, error) {
+	if value == nil || !value.IsNativelyAccessible() {
+		return 0, errors.New("nn: EvalLoss: the value of the loss is nil or in memory that Go cannot access, want a scalar")
 	}
-	if e, ok := value.Engine().(plan.Provider); ok {
-		if r, ok := e.Backend().(plan.Remote); ok {
-			return r.Number(value)
+	if value.IsScalar() {
+		switch x := value.ScalarValue().(type) {
+		case float64:
+			return x, nil
+		case float32:
+			return float64(x), nil
 		}
 	}
-	return plan.Number(value)
+	return 0, fmt.Errorf("nn: EvalLoss: the value of the loss has type %v and shape %v, want a floating-point scalar", value.Dtype(), value.Shape())
 }

@@ -17,7 +17,7 @@ import (
 // unprefetched hides that a backend is an nn.Prefetcher.
 type unprefetched struct {
 	nn.Backend
-	nn.LossRunner
+	nn.StepRunner
 }
 
 // TestPrefetchingChangesNothing trains on an emulated GPU without prefetching inputs, and with it
@@ -40,7 +40,7 @@ func TestPrefetchingChangesNothing(t *testing.T) {
 				job := patchJob(t, dir, nil)
 				job.Backend = b
 				if !run.prefetch {
-					job.Backend = unprefetched{b, b.(nn.LossRunner)}
+					job.Backend = unprefetched{b, b.(nn.StepRunner)}
 				}
 				config := models.Config{Architecture: models.UNet{Channels: []int{2, 4, 6}, Strides: [][3]int{{2, 2, 2}, {2, 2, 1}}, ResUnits: 1, Norm: models.BatchNorm}, InChannels: 3}
 				job.Networks[0].New = func(seed uint64) (nn.Network, error) {

@@ -20,9 +20,12 @@ import (
 //
 // The padding around the scan is left out at every resolution. An output of such a low
 // resolution that none of its voxels has a label in the scan adds nothing.
-func (t *trainer) lossOf(ys []nn.Array, s *input) (value float64, gys []nn.Array, err error) {
+//
+// The value is read later. The error of a value that is not finite is a divergence.
+func (t *trainer) lossOf(ys []nn.Array, s *input) (value nn.LateNumber, gys []nn.Array, err error) {
 	sum := 2 - math.Ldexp(1, 1-len(ys))
 	ofEpoch := t.job.lossOfEpoch(t.key.Loss, t.loss, t.state.Epoch)
+	var values []nn.LateNumber
 	for i, y := range ys {
 		loss := ofEpoch
 		if len(ys) > 1 {
@@ -30,35 +33,47 @@ func (t *trainer) lossOf(ys []nn.Array, s *input) (value float64, gys []nn.Array
 		}
 		v, gy, err := t.lossAt(loss, y, s)
 		if err != nil {
-			return 0, nil, err
+			return nil, nil, t.lossError(s, err)
 		}
-		value += v
+		values = append(values, v)
 		gys = append(gys, gy)
 	}
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		return 0, nil, &divergence{what: fmt.Sprintf("the training loss is %v", value)}
+	return func() (float64, error) {
+		value := 0.0
+		for _, late := range values {
+			v, err := late()
+			if err != nil {
+				return 0, t.lossError(s, err)
+			}
+			value += v
+		}
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			return 0, &divergence{what: fmt.Sprintf("the training loss is %v", value)}
+		}
+		return value, nil
+	}, gys, nil
+}
+
+// lossError returns an error of a loss with the names of loss and case, or a divergence if the
+// logits are not finite.
+func (t *trainer) lossError(s *input, err error) error {
+	var bad *nn.NonFiniteError
+	if errors.As(err, &bad) {
+		return t.nonFinite(s.Sample, bad.Value)
 	}
-	return value, gys, nil
+	return fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
 }
 
 // lossAt is lossOf for one output.
-func (t *trainer) lossAt(loss afl.Loss, y nn.Array, s *input) (value float64, gy nn.Array, err error) {
+func (t *trainer) lossAt(loss afl.Loss, y nn.Array, s *input) (nn.LateNumber, nn.Array, error) {
 	box, label, ok := s.labelAt(y.Shape())
 	if !ok {
-		gy, err = t.job.Backend.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(y.Shape()...)), nn.Step)
-		return 0, gy, err
+		gy, err := t.job.Backend.FromHost(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(y.Shape()...)), nn.Step)
+		return func() (float64, error) { return 0, nil }, gy, err
 	}
-	gy, err = nn.RunLoss(t.job.Backend, y, box, label, func(logits, label, grad *tensor.Dense) (err error) {
-		if value, err = afl.GradInto(loss, logits, label, grad, s.stats...); err != nil {
-			err = fmt.Errorf("train: loss %s of case %s: %w", t.key.Loss, s.ID, err)
-		}
-		return err
+	return nn.EvalLoss(t.job.Backend, y, box, label, func(logits, label, grad *tensor.Dense) (*tensor.Dense, error) {
+		return loss.Eval(logits, label, grad, s.stats...)
 	})
-	var bad *nn.NonFiniteError
-	if errors.As(err, &bad) {
-		err = t.nonFinite(s.Sample, bad.Value)
-	}
-	return value, gy, err
 }
 
 // labelAt returns the label of a sample at the resolution of an output of shape 1×C×X×Y×Z,

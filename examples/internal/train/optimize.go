@@ -80,18 +80,29 @@ func (j *Job) UpdateSamples() int {
 	return batch * steps
 }
 
-// optimize clips the gradients in the parameters and updates the weights by them.
-func (t *trainer) optimize() error {
+// optimize clips the gradients in the parameters and updates the weights by them. The function
+// that it returns waits until it is known whether the gradients were finite; its error is a
+// divergence if not.
+func (t *trainer) optimize() (finite func() error, err error) {
 	b, params := t.job.Backend, t.net.Parameters()
+	finite = func() error { return nil }
 	if t.job.ClipNorm > 0 {
-		_, err := nn.ClipGradients(b, params, t.job.ClipNorm)
-		var bad *nn.NonFiniteGradientError
-		if errors.As(err, &bad) {
-			return &divergence{what: bad.Error()}
-		}
+		norm, err := nn.ClipGradientsLater(b, params, t.job.ClipNorm)
 		if err != nil {
-			return err
+			return nil, clipError(err)
+		}
+		finite = func() error {
+			_, err := norm()
+			return clipError(err)
 		}
 	}
-	return t.optimizer.Step(b, params)
+	return finite, t.optimizer.Step(b, params)
+}
+
+func clipError(err error) error {
+	var bad *nn.NonFiniteGradientError
+	if errors.As(err, &bad) {
+		return &divergence{what: bad.Error()}
+	}
+	return err
 }

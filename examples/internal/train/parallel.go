@@ -82,6 +82,8 @@ type trained struct {
 	Size       [3]int       `json:"size"`
 	Loss       float64      `json:"loss"`
 	Statistics []statistics `json:"statistics,omitempty"`
+
+	later nn.LateNumber // Loss, where it is not read yet
 }
 
 // statistics are nn.Statistics. Float32 values are the bytes of their bits.

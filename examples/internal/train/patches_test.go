@@ -121,7 +121,12 @@ func lossOf(t *trainer, ys []nn.Array, s *dataset.Sample) (float64, []nn.Array, 
 	if err != nil {
 		return 0, nil, err
 	}
-	return t.lossOf(ys, in)
+	late, gys, err := t.lossOf(ys, in)
+	if err != nil {
+		return 0, nil, err
+	}
+	value, err := late()
+	return value, gys, err
 }
 
 func hostValues(t *testing.T, b nn.Backend, a nn.Array) []float32 {

@@ -182,7 +182,7 @@ func (t *trainer) syncGradients(e *normExchange, samples []*input, from int) ([]
 	done, found := make([]trained, len(samples)), make([][]nn.Array, len(samples))
 	failed, err := nn.SyncPasses(len(samples), func(i int, sync nn.SyncFunc) (err error) {
 		found[i] = make([]nn.Array, len(params))
-		done[i], err = t.backward(samples[i], len(t.state.Done)+from+i, sync, func(p *nn.Param) error {
+		done[i], err = t.backward(samples[i], t.used()+from+i, sync, func(p *nn.Param) error {
 			found[i][position[p]] = p.Grad
 			return nil
 		})

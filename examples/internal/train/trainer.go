@@ -45,6 +45,10 @@ type trainer struct {
 	// torn is set during an update: the network's running statistics have changed, but the
 	// samples are not in the state.
 	torn bool
+	// pending is an update that the device may not have done yet. Its samples are not in the
+	// state either.
+	pending *update
+	settled time.Time // when the last update was added to the state
 
 	inputs *dataset.Ahead[*input] // of the epoch, while it trains
 	coming []*input               // samples of the update whose passes have not begun
@@ -99,7 +103,7 @@ func (t *trainer) run(ctx context.Context) error {
 // that other processes do not know of.
 func (t *trainer) stop(ctx context.Context, err error) error {
 	interrupted := ctx.Err() != nil && errors.Is(err, ctx.Err())
-	if t.torn || t.job.Group.Size() > 1 && !interrupted && !dist.Agreed(err) {
+	if t.torn || t.pending != nil || t.job.Group.Size() > 1 && !interrupted && !dist.Agreed(err) {
 		return err
 	}
 	if failed := t.save(); failed != nil {
@@ -191,14 +195,21 @@ func (t *trainer) trainEpoch(ctx context.Context) error {
 		n := min(t.job.UpdateSamples(), all-done)
 		from, to := t.share(n)
 		samples, err := t.take(to - from)
-		value, err := t.update(samples, from, n, err)
-		if err != nil {
+		previous := t.pending
+		u, err := t.update(samples, from, n, err)
+		// While the device computes an update, the next one is prepared.
+		if failed := t.settle(previous); failed != nil {
+			return failed
+		}
+		if t.pending = u; err != nil {
 			return err
 		}
-		done = len(t.state.Done)
-		t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
-			t.label, t.state.Epoch, t.job.Epochs, t.plan.steps(done), t.plan.steps(all),
-			t.left(all-done, len(t.split.Valid)), value))
+		done += n
+		if !u.ahead || done == all || ctx.Err() != nil {
+			if err := t.settle(u); err != nil {
+				return err
+			}
+		}
 		if done == all {
 			if err := t.compareEpoch(elapsed()); err != nil {
 				return err
@@ -258,10 +269,18 @@ func (t *trainer) checkBatch(samples []trained) error {
 // times formats a size.
 func times(size [3]int) string { return fmt.Sprintf("%d×%d×%d", size[0], size[1], size[2]) }
 
-// update performs one update with the mean of the gradients of n samples and adds them to the
-// state. samples are those of this process, from number from on; failed is the error if they are
-// not complete. It returns the mean of the losses before the update.
-func (t *trainer) update(samples []*input, from, n int, failed error) (float64, error) {
+// update is an update of the weights that may still be computed.
+type update struct {
+	done   []trained    // all samples
+	finite func() error // see optimize
+	start  time.Time
+	ahead  bool // the device has not been waited for
+}
+
+// update performs one update with the mean of the gradients of n samples. samples are those of
+// this process, from number from on; failed is the error if they are not complete. A single
+// process does not wait for its device.
+func (t *trainer) update(samples []*input, from, n int, failed error) (*update, error) {
 	defer func() {
 		t.coming = nil
 		for _, s := range samples {
@@ -269,58 +288,133 @@ func (t *trainer) update(samples []*input, from, n int, failed error) (float64, 
 		}
 	}()
 	if t.reducer == nil && failed != nil {
-		return 0, failed
+		return nil, failed
 	}
+	t.torn, t.coming = true, samples
+	u := &update{start: time.Now()}
+	norms := t.newNormExchange()
+	step := func() error { return t.updateStep(u, norms, samples, from, n, failed) }
+	var err error
+	if norms == nil && t.reducer == nil {
+		err = nn.RunStep(t.job.Backend, step)
+	} else {
+		err = step()
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.torn = false
+	return u, nil
+}
+
+// updateStep is update where t.job.Backend runs a step.
+func (t *trainer) updateStep(u *update, norms *normExchange, samples []*input, from, n int, err error) error {
 	b, params := t.job.Backend, t.net.Parameters()
 	defer b.EndStep()
-	t.torn, t.coming = true, samples
-	start := time.Now()
-	var done []trained
-	norms := t.newNormExchange()
-	err := failed
+	u.ahead = nn.InStep(b)
 	switch {
 	case norms == nil && err == nil:
-		done, err = t.gradients(samples, from)
+		u.done, err = t.gradients(samples, from)
 	case norms != nil && err == nil:
-		done, err = t.syncGradients(norms, samples, from)
+		u.done, err = t.syncGradients(norms, samples, from)
 	case norms != nil:
 		err = norms.finish(err, 0)
 	}
 	if errors.As(err, new(exchangeError)) {
-		return 0, err
+		return err
 	}
 	if t.reducer != nil {
-		done, err = t.together(done, from, err)
+		u.done, err = t.together(u.done, from, err)
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if err := scale(b, params, n); err != nil {
-		return 0, err
+		return err
 	}
-	for _, s := range done {
+	for _, s := range u.done {
 		if err := nn.UpdateStatistics(b, unpack(t.net, s.Statistics)); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	if norms != nil {
 		if err := nn.UpdateStatistics(b, norms.found); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	if err := t.optimize(); err != nil {
-		return 0, err
+	u.finite, err = t.optimize()
+	return err
+}
+
+// settle waits for the numbers of an update, which may be nil, and adds it to the state. If they
+// are not finite, the error is a divergence and the device has changed no weights since.
+func (t *trainer) settle(u *update) error {
+	if u == nil {
+		return nil
 	}
-	took := time.Since(start) / time.Duration(n)
-	mean := 0.0
-	for _, s := range done {
+	err := u.read()
+	if err != nil {
+		t.pending = nil
+		if u.ahead {
+			err = errors.Join(err, nn.ResumeUpdates(t.job.Backend))
+		}
+		return err
+	}
+	// Where updates overlap, each takes the time since the one before.
+	now, start := time.Now(), u.start
+	if t.settled.After(start) {
+		start = t.settled
+	}
+	t.settled = now
+	for _, s := range u.done {
 		t.state.LossSum += s.Loss
 		t.state.Done = append(t.state.Done, s.ID)
-		t.clock.sample(took)
-		mean += s.Loss / float64(n)
+		t.clock.sample(now.Sub(start) / time.Duration(len(u.done)))
 	}
-	t.torn = false
-	return mean, nil
+	if t.pending == u {
+		t.pending = nil
+	}
+	done, all := len(t.state.Done), t.samples()
+	t.job.Progress.Update(fmt.Sprintf("%s  epoch %d/%d  step %d/%d  %s  loss %.5g",
+		t.label, t.state.Epoch, t.job.Epochs, t.plan.steps(done), t.plan.steps(all),
+		t.left(all-done, len(t.split.Valid)), u.meanLoss()))
+	return nil
+}
+
+// read waits for the losses of the samples and whether the gradients were finite.
+func (u *update) read() error {
+	for i := range u.done {
+		if err := u.done[i].read(); err != nil {
+			return atSample(err, i)
+		}
+	}
+	return u.finite()
+}
+
+// meanLoss returns the mean of the losses before the update, once they are read.
+func (u *update) meanLoss() (mean float64) {
+	for _, s := range u.done {
+		mean += s.Loss / float64(len(u.done))
+	}
+	return mean
+}
+
+// read waits for the loss of the sample.
+func (s *trained) read() (err error) {
+	if s.later != nil {
+		s.Loss, err = s.later()
+		s.later = nil
+	}
+	return err
+}
+
+// used returns the number of samples of the epoch that updates have used.
+func (t *trainer) used() int {
+	n := len(t.state.Done)
+	if t.pending != nil {
+		n += len(t.pending.done)
+	}
+	return n
 }
 
 // gradients computes the gradients of the samples of this process, the first of which has the
@@ -335,7 +429,7 @@ func (t *trainer) gradients(samples []*input, from int) (done []trained, err err
 		if last && t.reducer != nil {
 			ready = sum.sender(b, t.reducer, params)
 		}
-		result, err := t.backward(s, len(t.state.Done)+from+i, nil, ready)
+		result, err := t.backward(s, t.used()+from+i, nil, ready)
 		if err != nil {
 			return done, atSample(err, from+i)
 		}
@@ -417,6 +511,12 @@ func (t *trainer) backward(s *input, number int, sync nn.SyncFunc, ready func(*n
 	if err != nil {
 		return done, err
 	}
+	done = trained{ID: s.ID, Size: [3]int(s.Image.Shape()[2:]), later: value}
+	if !nn.InStep(t.job.Backend) {
+		if err := done.read(); err != nil {
+			return done, err
+		}
+	}
 	if err := t.prefetch(); err != nil { // if the next sample was not ready in forward
 		return done, err
 	}
@@ -424,7 +524,12 @@ func (t *trainer) backward(s *input, number int, sync nn.SyncFunc, ready func(*n
 	if err != nil {
 		return done, err
 	}
-	done = trained{ID: s.ID, Size: [3]int(s.Image.Shape()[2:]), Loss: value, Statistics: pack(t.net, found)}
+	if done.Statistics = pack(t.net, found); len(found) > 0 {
+		// They change the running statistics, which a divergence leaves as they are.
+		if err := done.read(); err != nil {
+			return done, err
+		}
+	}
 	return done, tape.BackwardAll(ys, gys)
 }
 

@@ -25,6 +25,10 @@
 // gradient of the norm evaluate. A formula reads memory of the current step only, and copies of
 // parameters and statistics: what an operation updates in place later does not change it.
 //
+// In a step (nn.RunStep) operations are enqueued together at the step's end, and as a graph if
+// an earlier step consisted of the same ones; FromHost does not synchronize then, and EvalLoss
+// and ClipLater take the place of what does. ToHost enqueues the operations so far.
+//
 // # Convolutions
 //
 // Convolutions are computed by this package's kernels, or by cuDNN, see [SetConvolutions].

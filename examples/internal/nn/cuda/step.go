@@ -14,7 +14,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/internal/plan"
 )
 
 var _ nn.StepRunner = (*backend)(nil)
@@ -86,6 +85,20 @@ func (o *op) stopFlag() uintptr {
 
 // EvalLoss implements nn.StepRunner.
 func (b *backend) EvalLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss nn.EvalFunc) (nn.LateNumber, nn.Array, error) {
+	if !b.InStep() {
+		var number nn.LateNumber
+		g, err := b.RunLoss(y, inside, label, func(logits, label, grad *tensor.Dense) error {
+			value, err := loss(logits, label, grad)
+			if err != nil {
+				return err
+			}
+			if number, err = b.number(value); err == nil {
+				_, err = number()
+			}
+			return err
+		})
+		return number, g, err
+	}
 	o := b.begin("nn/cuda: EvalLoss")
 	a := o.checkLogits(y, inside)
 	first := o.findNonFinite(a)
@@ -100,23 +113,21 @@ func (b *backend) EvalLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss 
 	var number nn.LateNumber
 	g, err := o.lossGradient(a, inside, label, func(logits, label, grad *tensor.Dense) error {
 		value, err := loss(logits, label, grad)
-		switch {
-		case err != nil:
-			return err
-		case value == nil:
-			return errors.New("the value of the loss is nil, want a scalar")
-		case value.Engine() == tensor.Engine(b.engine):
-			defer b.engine.Release(value)
-			pointAt(&judge.value, value.Uintptr())
-			number, err = b.runner.LaterNumber(value.Uintptr())
-		default: // computed on the host
-			var x float64
-			x, err = plan.Number(value)
-			number = func() (float64, error) { return x, nil }
-			pointAt(&judge.value, o.store(bytesOf([]float64{x})))
-		}
 		if err != nil {
 			return err
+		}
+		if b.onDevice(value) {
+			pointAt(&judge.value, value.Uintptr())
+		}
+		if number, err = b.number(value); err != nil {
+			return err
+		}
+		if judge.value == nil {
+			x, err := number()
+			if err != nil {
+				return err
+			}
+			pointAt(&judge.value, o.store(bytesOf([]float64{x})))
 		}
 		o.launch("afl_nn_judge", 1, unsafe.Pointer(&judge))
 		return o.err
@@ -135,6 +146,20 @@ func (b *backend) EvalLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss 
 		}
 		return number()
 	}, g, nil
+}
+
+func (b *backend) onDevice(value *tensor.Dense) bool {
+	return value != nil && value.Engine() == tensor.Engine(b.engine)
+}
+
+// number returns the value of a loss, which it releases.
+func (b *backend) number(value *tensor.Dense) (nn.LateNumber, error) {
+	if !b.onDevice(value) {
+		x, err := nn.HostNumber(value)
+		return func() (float64, error) { return x, nil }, err
+	}
+	read, err := b.runner.LaterNumber(value.Uintptr())
+	return read, errors.Join(err, b.engine.Release(value))
 }
 
 // later returns a function that waits for bytes of device memory.
