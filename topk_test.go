@@ -7,10 +7,12 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
+	"github.com/x/afl/internal/losstest"
 )
 
 // TestTopKOfManyVoxels compares with a sort of the un-reduced cross-entropy, on more voxels
@@ -93,6 +95,25 @@ func requireNear[T float32 | float64](t *testing.T, want []float64, got []T, wit
 	for i, w := range want {
 		if !(math.Abs(w-float64(got[i])) <= within) {
 			require.Failf(t, "gradient", "%s: entry %d is %v, want %v", what, i, got[i], w)
+		}
+	}
+}
+
+// An element that is infinite, or not a number, is the largest: the value says so, also without
+// a gradient.
+func TestTopKOfElementsThatAreNotFinite(t *testing.T) {
+	target := tensor.New(tensor.WithShape(1, 1, 2, 2), tensor.WithBacking([]uint8{1, 1, 0, 1}))
+	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+		for _, margin := range []float64{math.Inf(1), math.NaN()} {
+			numbers := []float64{margin, 1, 2, 3, -margin, 5, 6, 7}
+			logits := losstest.Floats(dt, []int{1, 2, 2, 2}, func(i int) float64 { return numbers[i] })
+			grad := tensor.New(tensor.WithShape(1, 2, 2, 2), tensor.Of(dt))
+			for _, g := range []*tensor.Dense{nil, grad} {
+				value, err := afl.NewTopKCrossEntropy().Eval(logits, target, g)
+				require.NoError(t, err)
+				got := losstest.Numbers(t, value)[0]
+				assert.True(t, math.IsInf(margin, 1) && math.IsInf(got, 1) || math.IsNaN(margin) && math.IsNaN(got), "%v: %v of %v", dt, got, margin)
+			}
 		}
 	}
 }
