@@ -14,20 +14,14 @@ import (
 	"github.com/x/afl/examples/internal/weights"
 )
 
-// TestTrainingOnAGPU trains on the emulated GPU and on the CPU: the files have the same
-// weights within rounding.
+// TestTrainingOnAGPU trains an epoch on the emulated GPU and on the CPU: the files have the same
+// weights within rounding. Both runs go on for an epoch on the CPU, and are as near then.
 func TestTrainingOnAGPU(t *testing.T) {
 	emulated.Install(t)
-	train := func(backend string) map[string][]float64 {
-		dir := filepath.Join(t.TempDir(), "run")
-		args := []string{"-model_dir", dir, "-epochs", "1", "-steps", "1", "-max_cases", "1", "-loss", "afl", "-size", "32,32,16", "-backend", backend}
-		code, out, errs := runProgram(tinyPICAI(), args...)
+	train := func(dir string, args ...string) (string, map[string][]float64) {
+		code, out, errs := runProgram(tinyPICAI(), append([]string{"-model_dir", dir}, args...)...)
 		require.Equal(t, exitOK, code, errs)
-		if backend == "cuda:0" {
-			assert.Contains(t, out, " of the GPU's memory and ")
-			assert.Contains(t, out, ", backend cuda.")
-		}
-		state, _, err := weights.Load(filepath.Join(dir, "unet", "afl", "best.safetensors"))
+		state, _, err := weights.Load(filepath.Join(dir, "unet", "afl", "last.safetensors"))
 		require.NoError(t, err)
 		values := map[string][]float64{}
 		for name, w := range state {
@@ -37,12 +31,27 @@ func TestTrainingOnAGPU(t *testing.T) {
 				}
 			}
 		}
-		return values
+		return out, values
 	}
-	want := train("portable")
-	got := train("cuda:0")
-	require.Len(t, got, len(want))
-	for name := range want {
-		assert.LessOrEqual(t, nntest.RelativeError(want[name], got[name]), 1e-4, name)
+	assertNear := func(want, got map[string][]float64) {
+		require.Len(t, got, len(want))
+		for name := range want {
+			assert.LessOrEqual(t, nntest.RelativeError(want[name], got[name]), 1e-4, name)
+		}
 	}
+	onCPU, onGPU := filepath.Join(t.TempDir(), "cpu"), filepath.Join(t.TempDir(), "gpu")
+	args := []string{"-epochs", "1", "-steps", "1", "-max_cases", "1", "-loss", "afl", "-size", "32,32,16", "-backend"}
+	_, want := train(onCPU, append(args, "portable")...)
+	out, got := train(onGPU, append(args, "cuda:0")...)
+	assert.Contains(t, out, " of the GPU's memory and ")
+	assert.Contains(t, out, ", backend cuda.")
+	assertNear(want, got)
+
+	out, want = train(onCPU, "-resume", "-epochs", "2")
+	assert.NotContains(t, out, "had the backends")
+	out, got = train(onGPU, "-resume", "-epochs", "2", "-backend", "portable")
+	assert.Contains(t, out, "The last session of this run had -backend cuda:0, now it is portable: ")
+	assert.Contains(t, out, "Sessions of this run had the backends cuda:0, portable.")
+	assertNear(want, got)
+	assert.Equal(t, "portable", parseRecord(t, filesOf(t, onGPU)[recordName]).Flags["backend"])
 }

@@ -226,6 +226,9 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		fact("The loss boundary is Dice + %g·epoch·Boundary, distances in voxels.", o.boundaryWeight)
 	}
 	fact("Training: %s, %s, backend %s.", o.optimization.fact(o.epochs, o.selection.String()), o.seedRange(), backend.Name())
+	if used := rec.usedBackends(); len(used) > 1 {
+		fact("Sessions of this run had the backends %s.", strings.Join(used, ", "))
+	}
 	if o.conv.value != "own" {
 		fact("On the GPU, %s.", backends.Convolutions(backend)[0])
 	}

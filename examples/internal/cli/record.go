@@ -55,6 +55,10 @@ const (
 // epochs if the learning rate depends on their number; see fixesEpochs.
 var growingFlags = []string{"epochs", "loss", "model", "seeds"}
 
+// computingFlags choose what computes. A resumed run may have other ones, with which its numbers
+// agree within rounding; the ID remains that of the first.
+var computingFlags = []string{"backend", "conv"}
+
 // fixesEpochs reports whether the learning rates of a run with these flags depend on the number
 // of epochs, which then determines the bits of its trainings.
 func fixesEpochs(flags map[string]string) bool {
@@ -143,8 +147,8 @@ func flagValues(f *flag.FlagSet) map[string]string {
 
 // restoreFlags sets every flag that is absent from the command line to its recorded
 // value. It returns an error naming the first flag that was set to another value, except
-// for growingFlags with more than before, and the places of data, whose content is compared
-// later.
+// for growingFlags with more than before, computingFlags, and the places of data, whose content
+// is compared later.
 func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 	set := map[string]bool{}
 	f.Visit(func(g *flag.Flag) { set[g.Name] = true })
@@ -167,6 +171,7 @@ func (r *record) restoreFlags(f *flag.FlagSet, dir string) error {
 			if !grown(was, now) {
 				return usageErrorf("-%s is %s, but the run in %s was started with %s, and a run can only grow; give at least that or use another -model_dir", name, now, dir, was)
 			}
+		case slices.Contains(computingFlags, name):
 		case slices.Contains([]string{"data_dir", "cases", "test_dir"}, name) && was != "" && now != "":
 		default:
 			return usageErrorf("-%s is %s, but the run in %s was started with %s; leave it out or use another -model_dir", name, now, dir, was)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/x/afl/examples/internal/dataset"
@@ -27,7 +28,7 @@ type session struct {
 	CPU     string    `json:"cpu"`
 	Cores   int       `json:"cores"`
 	Memory  int64     `json:"memory_bytes"` // 0 if unknown
-	// Flags are the values of the flags that may grow.
+	// Flags are the values of the flags that may change: growingFlags and computingFlags.
 	Flags map[string]string `json:"flags"`
 }
 
@@ -41,7 +42,7 @@ func newSession(flags *flag.FlagSet) (session, error) {
 		Host: host, System: runtime.GOOS + "/" + runtime.GOARCH, CPU: machine.CPU(), Cores: runtime.GOMAXPROCS(0), Memory: machine.Memory(),
 		Flags: map[string]string{},
 	}
-	for _, name := range growingFlags {
+	for _, name := range slices.Concat(growingFlags, computingFlags) {
 		s.Flags[name] = flags.Lookup(name).Value.String()
 	}
 	return s, nil
@@ -127,8 +128,26 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 	if n := len(rec.Sessions); n > 0 && rec.Sessions[n-1].Version != s.Version {
 		progress.Println(fmt.Sprintf("The last session of this run had another version of the program (%s, now %s); the bits may differ from those of an uninterrupted run.", rec.Sessions[n-1].Version, s.Version))
 	}
+	if n := len(rec.Sessions); n > 0 {
+		for _, name := range computingFlags {
+			if was, now := rec.Sessions[n-1].Flags[name], s.Flags[name]; was != "" && was != now {
+				progress.Println(fmt.Sprintf("The last session of this run had -%s %s, now it is %s: the numbers agree within rounding with those of an uninterrupted run, the bits do not.", name, was, now))
+			}
+		}
+	}
 	rec.Sessions = append(rec.Sessions, s)
 	return rec, rec.write(o.modelDir)
+}
+
+// usedBackends returns the values of -backend of the sessions, each once.
+func (r *record) usedBackends() []string {
+	var names []string
+	for _, s := range r.Sessions {
+		if name := s.Flags["backend"]; name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // readData reads all files of the cases, which can take long, and shows the progress.
