@@ -14,8 +14,8 @@ import (
 	"github.com/x/afl/examples/internal/weights"
 )
 
-// TestTrainingOnAGPU trains an epoch on the emulated GPU and on the CPU: the files have the same
-// weights within rounding. Both runs go on for an epoch on the CPU, and are as near then.
+// TestTrainingOnAGPU trains two epochs on the emulated GPU and on the CPU: the files have the same
+// weights within rounding. Both runs go on for an epoch on the CPU, in which the difference grows.
 func TestTrainingOnAGPU(t *testing.T) {
 	emulated.Install(t)
 	train := func(dir string, args ...string) (string, map[string][]float64) {
@@ -33,25 +33,25 @@ func TestTrainingOnAGPU(t *testing.T) {
 		}
 		return out, values
 	}
-	assertNear := func(want, got map[string][]float64) {
+	assertNear := func(want, got map[string][]float64, tolerance float64) {
 		require.Len(t, got, len(want))
 		for name := range want {
-			assert.LessOrEqual(t, nntest.RelativeError(want[name], got[name]), 1e-4, name)
+			assert.LessOrEqual(t, nntest.RelativeError(want[name], got[name]), tolerance, name)
 		}
 	}
 	onCPU, onGPU := filepath.Join(t.TempDir(), "cpu"), filepath.Join(t.TempDir(), "gpu")
-	args := []string{"-epochs", "1", "-steps", "1", "-max_cases", "1", "-loss", "afl", "-size", "32,32,16", "-backend"}
+	args := []string{"-epochs", "2", "-steps", "1", "-max_cases", "1", "-loss", "afl", "-size", "32,32,16", "-backend"}
 	_, want := train(onCPU, append(args, "portable")...)
 	out, got := train(onGPU, append(args, "cuda:0")...)
 	assert.Contains(t, out, " of the GPU's memory and ")
 	assert.Contains(t, out, ", backend cuda.")
-	assertNear(want, got)
+	assertNear(want, got, 1e-4)
 
-	out, want = train(onCPU, "-resume", "-epochs", "2")
+	out, want = train(onCPU, "-resume", "-epochs", "3")
 	assert.NotContains(t, out, "had the backends")
-	out, got = train(onGPU, "-resume", "-epochs", "2", "-backend", "portable")
+	out, got = train(onGPU, "-resume", "-epochs", "3", "-backend", "portable")
 	assert.Contains(t, out, "The last session of this run had -backend cuda:0, now it is portable: ")
 	assert.Contains(t, out, "Sessions of this run had the backends cuda:0, portable.")
-	assertNear(want, got)
+	assertNear(want, got, 2e-2)
 	assert.Equal(t, "portable", parseRecord(t, filesOf(t, onGPU)[recordName]).Flags["backend"])
 }
