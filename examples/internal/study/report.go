@@ -143,7 +143,7 @@ patients without; AUROC, Brier score and ECE (ten bins) those of all. Difference
 released minus the other loss. The median's interval is a bootstrap over patients, p Wilcoxon's
 signed-rank test, adjusted by Holm over all rows, r the rank-biserial correlation. The small,
 medium and large third are by the lesion's volume, the smooth and rough one by γ_mSa over its
-boundary. ` + "`losses.csv`, `comparisons.csv` and `patients.csv`" + ` have every number.
+boundary. ` + "`losses.csv`, `comparisons.csv` and `patients.csv`" + ` have every number, the last one to six digits.
 `
 
 // write adds the tables to the page.
@@ -300,6 +300,14 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
+// rounded formats a number of one patient with six digits, an undefined one as nothing.
+func rounded(v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'g', 6, 64)
+}
+
 func lossRows(tables []table) ([][]string, error) {
 	rows := [][]string{{"table", "loss", "score", "n", "mean", "lower", "upper"}}
 	for _, t := range tables {
@@ -347,13 +355,13 @@ func patientRows(tables []table) ([][]string, error) {
 			for _, c := range a.cases {
 				row := []string{t.name, a.loss, strconv.FormatUint(c.Seed, 10), strconv.Itoa(c.Fold), number(a.chosen[training{c.Seed, c.Fold}]), c.ID}
 				for m := range outcome.MeasureCount {
-					row = append(row, number(float64(c.Values[m])))
+					row = append(row, rounded(float64(c.Values[m])))
 				}
 				confidence := ""
 				if c.Detection != nil {
-					confidence = number(c.Detection.Confidence)
+					confidence = rounded(c.Detection.Confidence)
 				}
-				rows = append(rows, append(row, confidence, number(c.Reference.Volume), number(c.Reference.Smoothness)))
+				rows = append(rows, append(row, confidence, rounded(c.Reference.Volume), rounded(c.Reference.Smoothness)))
 			}
 		}
 	}
