@@ -133,7 +133,7 @@ else
 fi
 
 step tests without assembly
-go test -timeout 20m -tags noasm -short . ./internal/cpu ./examples/internal/nn/...
+go test -timeout 20m -tags noasm -short . ./internal/cpu $(go list ./examples/internal/nn/... | grep -v /cuda)
 go test -timeout 20m -tags noasm -short -run '(TestGolden|TestTrainingRuns)//portable/float32' ./examples/internal/models
 
 step the same bits on other architectures
@@ -157,18 +157,18 @@ fi
 
 # The packages whose own code shares memory among goroutines, without those of their tests
 # that compare what runs in one goroutine with its definition or with recorded data. Of the
-# programs what is interrupted.
+# programs what is interrupted, of training on a GPU what runs ahead.
 step race detector
 concurrent() {
 	go list -f '{{range .Imports}}{{if or (eq . "sync") (eq . "sync/atomic") (eq . "github.com/x/afl/internal/parallel")}}{{$.ImportPath}}{{"\n"}}{{end}}{{end}}' $(tested ./...) |
-		sort -u | grep -vE '/(bench|cli)$'
+		sort -u | grep -vE '/(bench|cli|train|nn/cuda)$'
 }
 sequential='Functions64|RowKernels|RowSequences|LogisticKernels|SoftmaxKernels|TileTargets'        # internal/cpu
 sequential+='|AgainstDefinition|Distribution|SlowInputs|NearestFarApart|NearestAtTheBudgets'        # internal/edt
 sequential+='|SmallLesionGradients|SmallLesionHostile|WilcoxonExactAtTheCap|GoldenSurfaceElements' # the root
 sequential+='|TestReal'                                                                            # dataset
 go test -timeout 20m -race -short -skip "$sequential" $(concurrent) ./examples/internal/dist
-go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch' ./examples/internal/train ./examples/internal/cli
+go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch|Prefetch$' ./examples/internal/train ./examples/internal/cli ./examples/internal/nn/cuda
 
 step done
 printf '\nall checks passed in %d s\n' $SECONDS

@@ -130,13 +130,13 @@ func build(ctx context.Context, folder, linked string, w io.Writer) error {
 		return err
 	}
 	for name, pkg := range programs {
-		if err := goTool(ctx, w, root, "build", "-trimpath", "-ldflags", "-s -w "+linked, "-o", filepath.Join(folder, name), pkg); err != nil {
+		if err := goTool(ctx, w, root, "build", "-ldflags", "-s -w "+linked, "-o", filepath.Join(folder, name), pkg); err != nil {
 			return err
 		}
 	}
 	src := filepath.Join(folder, "src")
 	for _, pkg := range tested {
-		if err := goTool(ctx, w, root, "test", "-c", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(folder, binaryOf(pkg)), "./"+pkg); err != nil {
+		if err := goTool(ctx, w, root, "test", "-c", "-ldflags", "-s -w", "-o", filepath.Join(folder, binaryOf(pkg)), "./"+pkg); err != nil {
 			return err
 		}
 		if err := os.MkdirAll(filepath.Join(src, pkg), 0o777); err != nil {
