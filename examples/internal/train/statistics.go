@@ -12,20 +12,19 @@ import (
 // volumes holds the label statistics of whole cases, which the workers of the loader compute.
 type volumes struct {
 	mu    sync.Mutex
-	known map[string]afl.LabelStats // by ID
+	known map[string]func() (afl.LabelStats, error) // by ID, computed by the first call
 }
 
-func (v *volumes) get(id string) (afl.LabelStats, bool) {
+// of returns the statistics of a case, which compute computes unless another caller has or does.
+func (v *volumes) of(id string, compute func() (afl.LabelStats, error)) (afl.LabelStats, error) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
-	stats, known := v.known[id]
-	return stats, known
-}
-
-func (v *volumes) set(id string, stats afl.LabelStats) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.known[id] = stats
+	once := v.known[id]
+	if once == nil {
+		once = sync.OnceValues(compute)
+		v.known[id] = once
+	}
+	v.mu.Unlock()
+	return once()
 }
 
 // statistics returns what gives A-FL the statistics of the label of the whole case of a
@@ -34,22 +33,24 @@ func (t *trainer) statistics(s *dataset.Sample) ([]afl.EvalOption, error) {
 	if !t.job.VolumeStatistics {
 		return nil, nil
 	}
-	stats, known := t.volumes.get(s.ID)
-	if !known {
+	stats, err := t.volumes.of(s.ID, func() (stats afl.LabelStats, err error) {
 		i := slices.IndexFunc(t.split.Train, func(c dataset.Case) bool { return c.ID == s.ID })
 		if i < 0 {
-			return nil, fmt.Errorf("train: case %s is not a training case", s.ID)
+			return stats, fmt.Errorf("train: case %s is not a training case", s.ID)
 		}
 		whole, err := t.network.Source.Valid(t.split.Train[i])
 		if err != nil {
-			return nil, err
+			return stats, err
 		}
 		var scan onScan
 		scan.takeLabel(whole)
 		if stats, err = t.job.Scheme.Statistics(scan.label); err != nil {
-			return nil, fmt.Errorf("train: case %s: %w", s.ID, err)
+			return stats, fmt.Errorf("train: case %s: %w", s.ID, err)
 		}
-		t.volumes.set(s.ID, stats)
+		return stats, nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return []afl.EvalOption{afl.WithStats(stats)}, nil
 }

@@ -400,7 +400,7 @@ func (j *Job) seeds() int { return max(j.Seeds, 1) }
 // the state on disk.
 func (j *Job) trainings() ([]*trainer, error) {
 	plan := j.plan()
-	c, volumes := &clock{}, &volumes{known: map[string]afl.LabelStats{}}
+	c, volumes := &clock{}, &volumes{known: map[string]func() (afl.LabelStats, error){}}
 	for _, n := range j.Networks {
 		c.networks = append(c.networks, timing{sampleCost: n.SampleCost, caseCost: n.CaseCost})
 	}
