@@ -184,10 +184,10 @@ func (f *fitted) count(v volumes, optimization *optimizationFlags, epoch int, to
 			return err
 		}
 		step.HostBytes += dist.BuffersPerGradient * step.Parameters * 4 // float32
-		step.HostBytes += f.aheadBytes
+	}
+	step.HostBytes += f.aheadBytes
+	if size > 1 {
 		progress.Println(fmt.Sprintf("Memory: %s takes about %s in each of the %d processes.", f.config.Name(), formatBytes(max(step.Bytes(), prediction.Bytes())), size))
-	} else {
-		step.HostBytes += f.aheadBytes
 	}
 	has := memories{device: f.device}
 	if limit, ok := memory.Limit(); ok {

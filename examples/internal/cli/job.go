@@ -163,10 +163,11 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 	var networks []train.Network
 	var needed space
 	trainings := len(o.loss) * o.seeds * len(splits) // of each network
+	device := backends.DeviceMemory(backend)
+	workers := o.workersFor(device > 0)
 	for i := range fits {
 		f := &fits[i]
-		f.device = backends.DeviceMemory(backend)
-		f.workers = o.workersFor(f.device > 0)
+		f.device, f.workers = device, workers
 		source := cache.WithMultiple(f.config.Multiple())
 		volumes, err := f.volumes(source, splits[0].Train, splits[0].Valid, o.seed, &o.windows)
 		if err != nil {
@@ -209,7 +210,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		})
 	}
 	most := slices.MaxFunc(fits, func(a, b fitted) int { return cmp.Compare(a.aheadBytes, b.aheadBytes) })
-	progress.Println(fmt.Sprintf("Loading: %d samples are prepared at a time (-workers), up to %d beyond those of an update, which take about %s of memory.", most.workers, most.ahead, formatBytes(most.aheadBytes)))
+	progress.Println(fmt.Sprintf("Loading: %d samples are prepared at a time (-workers), up to %d beyond those of an update, which take about %s of memory.", workers, most.ahead, formatBytes(most.aheadBytes)))
 	if n := len(fits) * trainings; len(splits) > 1 || o.seeds > 1 {
 		fact("Trainings: %d (networks × losses × seeds × folds: %d × %d × %d × %d).", n, len(fits), len(o.loss), o.seeds, len(splits))
 	}
@@ -271,7 +272,7 @@ func newJob(ctx context.Context, p Program, flags *flag.FlagSet, o *options, rec
 		Scheme:  scheme,
 		Backend: backend,
 
-		Workers: most.workers,
+		Workers: workers,
 		Epochs:  o.epochs, Steps: o.steps, Seed: o.seed, Seeds: o.seeds,
 		Select:    o.selection.String(),
 		Detection: extraction,

@@ -125,12 +125,13 @@ func (o *options) recordSession(ctx context.Context, program string, flags *flag
 	if err != nil {
 		return nil, err
 	}
-	if n := len(rec.Sessions); n > 0 && rec.Sessions[n-1].Version != s.Version {
-		progress.Println(fmt.Sprintf("The last session of this run had another version of the program (%s, now %s); the bits may differ from those of an uninterrupted run.", rec.Sessions[n-1].Version, s.Version))
-	}
 	if n := len(rec.Sessions); n > 0 {
+		last := rec.Sessions[n-1]
+		if last.Version != s.Version {
+			progress.Println(fmt.Sprintf("The last session of this run had another version of the program (%s, now %s); the bits may differ from those of an uninterrupted run.", last.Version, s.Version))
+		}
 		for _, name := range computingFlags {
-			if was, now := rec.Sessions[n-1].Flags[name], s.Flags[name]; was != "" && was != now {
+			if was, now := last.Flags[name], s.Flags[name]; was != "" && was != now {
 				progress.Println(fmt.Sprintf("The last session of this run had -%s %s, now it is %s: the numbers agree within rounding with those of an uninterrupted run, the bits do not.", name, was, now))
 			}
 		}

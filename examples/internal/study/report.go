@@ -293,19 +293,16 @@ func small(p float64) string {
 }
 
 // number formats a number with full precision for a CSV file, an undefined one as nothing.
-func number(v float64) string {
-	if math.IsNaN(v) {
-		return ""
-	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
-}
+func number(v float64) string { return digits(v, -1) }
 
-// rounded formats a number of one patient with six digits, an undefined one as nothing.
-func rounded(v float64) string {
+// rounded is number with six digits.
+func rounded(v float64) string { return digits(v, 6) }
+
+func digits(v float64, n int) string {
 	if math.IsNaN(v) {
 		return ""
 	}
-	return strconv.FormatFloat(v, 'g', 6, 64)
+	return strconv.FormatFloat(v, 'g', n, 64)
 }
 
 func lossRows(tables []table) ([][]string, error) {

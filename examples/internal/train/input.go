@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 
 	"gorgonia.org/tensor"
@@ -35,10 +36,7 @@ func (t *trainer) startInputs(ctx context.Context, mine []bool) *dataset.Ahead[*
 // update, given the number of workers, 0 for the default, and of its samples in an update: as
 // many as the workers prepare at once, and all of the next update.
 func SamplesAhead(workers, update int) int {
-	if workers < 1 {
-		workers = dataset.DefaultWorkers
-	}
-	return max(workers, update)
+	return max(cmp.Or(workers, dataset.DefaultWorkers), update)
 }
 
 // input prepares a sample for its step. The workers of the loader call it.

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -64,9 +65,7 @@ func waitedFor(waited, steps time.Duration, who string, workers, cores int) stri
 	if waited < leastWaited || !(share > leastWaitedShare) {
 		return ""
 	}
-	if workers < 1 {
-		workers = dataset.DefaultWorkers
-	}
+	workers = cmp.Or(workers, dataset.DefaultWorkers)
 	help := "keep more cases prepared in memory (-cache)"
 	if workers < cores {
 		help = fmt.Sprintf("let more than %d of %d cores prepare samples (-workers), or ", workers, cores) + help
