@@ -157,18 +157,18 @@ fi
 
 # The packages whose own code shares memory among goroutines, without those of their tests
 # that compare what runs in one goroutine with its definition or with recorded data. Of the
-# programs what is interrupted, of training on a GPU what runs ahead.
+# programs what is interrupted, of training what workers prepare.
 step race detector
 concurrent() {
 	go list -f '{{range .Imports}}{{if or (eq . "sync") (eq . "sync/atomic") (eq . "github.com/x/afl/internal/parallel")}}{{$.ImportPath}}{{"\n"}}{{end}}{{end}}' $(tested ./...) |
-		sort -u | grep -vE '/(bench|cli|train|nn/cuda)$'
+		sort -u | grep -vE '/(bench|cli|train)$'
 }
 sequential='Functions64|RowKernels|RowSequences|LogisticKernels|SoftmaxKernels|TileTargets'        # internal/cpu
 sequential+='|AgainstDefinition|Distribution|SlowInputs|NearestFarApart|NearestAtTheBudgets'        # internal/edt
 sequential+='|SmallLesionGradients|SmallLesionHostile|WilcoxonExactAtTheCap|GoldenSurfaceElements' # the root
 sequential+='|TestReal'                                                                            # dataset
 go test -timeout 20m -race -short -skip "$sequential" $(concurrent) ./examples/internal/dist
-go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch|Prefetch$' ./examples/internal/train ./examples/internal/cli ./examples/internal/nn/cuda
+go test -timeout 20m -race -short -run 'SecondInterrupt|InterruptWhile|OneRunPerFolder|ErrorInMidEpoch|WorkersChangeNothing|VolumeStatistics' ./examples/internal/train ./examples/internal/cli
 
 step done
 printf '\nall checks passed in %d s\n' $SECONDS
