@@ -3,11 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -292,21 +289,11 @@ func (r *convolutionReport) write(folder string) error {
 
 // readConvolutions reads what writeRows wrote; a file that does not exist holds no rows.
 func readConvolutions(path string) (rows []convolutionRow, err error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	lines, err := readLines(path, convolutionHeader)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := csv.NewReader(bytes.NewReader(raw)).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(lines) == 0 || !slices.Equal(lines[0], convolutionHeader) {
-		return nil, fmt.Errorf("%s: its columns are not %s", path, strings.Join(convolutionHeader, ","))
-	}
-	for i, l := range lines[1:] {
+	for i, l := range lines {
 		row := convolutionRow{shape: l[0], precision: l[1], operation: l[2], who: l[3], peer: l[4] == "true", failure: l[6]}
 		if row.failure == "" {
 			if row.seconds, err = strconv.ParseFloat(l[5], 64); err != nil || !(row.seconds > 0) {
