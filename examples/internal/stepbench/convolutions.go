@@ -14,7 +14,6 @@ import (
 
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/nn/cuda"
-	"github.com/x/afl/internal/pytorch"
 )
 
 // measureConvolutions times every distinct convolution of the networks, its result and both
@@ -177,32 +176,16 @@ func networksOf(work []workload) (names []string) {
 
 // startConvolver starts PyTorch on the device of a backend.
 func startConvolver(ctx context.Context, python, backend string) (*torchConvolver, error) {
-	t := &torchConvolver{device: "cpu"}
-	index, _, onGPU := backends.GPU(backend)
-	if onGPU {
-		t.device = fmt.Sprintf("cuda:%d", index)
-	}
-	var err error
-	if t.process, err = pytorch.Start(ctx, python, convolutionScript); err != nil {
-		return nil, fmt.Errorf("-python %s: %w (-python none skips the comparison)", python, err)
-	}
-	var version struct {
-		Torch string
-		CUDA  bool
-	}
-	err = t.process.Ask(map[string]any{"do": "describe"}, &version)
-	switch {
-	case err != nil:
-		err = fmt.Errorf("-python %s has no PyTorch (Debian: python3-torch; -python none skips the comparison): %w", python, err)
-	case onGPU && !version.CUDA:
-		err = fmt.Errorf("-python %s: its PyTorch %s does not run on a GPU (-python none skips the comparison)", python, version.Torch)
-	}
+	p, err := startPeer(ctx, python, convolutionScript)
 	if err != nil {
-		t.process.Close()
 		return nil, err
 	}
-	t.version = version.Torch
-	return t, nil
+	device, err := p.deviceFor(backend)
+	if err != nil {
+		p.process.Close()
+		return nil, err
+	}
+	return &torchConvolver{p, device}, nil
 }
 
 // timeShape times the computations of a shape. What a convolver cannot compute is a row that says
