@@ -137,6 +137,7 @@ func (r *convolutionReport) measure(ctx context.Context, convolvers []convolver,
 			if !goOn(i, p) {
 				break
 			}
+			before := len(r.rows)
 			fmt.Fprintf(progress, "%v, %d of %d: %s\n", p, i+1, len(r.shapes), u)
 			for _, c := range convolvers {
 				if r.has(u.shape, p, c.name()) {
@@ -147,6 +148,9 @@ func (r *convolutionReport) measure(ctx context.Context, convolvers []convolver,
 					return fmt.Errorf("%s by %s in %v: %w", u, c.name(), p, err)
 				}
 				r.rows = append(r.rows, rows...)
+			}
+			if len(r.rows) == before {
+				continue
 			}
 			if err := r.writeRows(folder); err != nil { // the process may be killed
 				return err

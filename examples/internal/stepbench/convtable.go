@@ -40,8 +40,9 @@ type convolutionReport struct {
 
 // has reports whether a convolver's times of a shape are there.
 func (r *convolutionReport) has(s shape, p cuda.Precision, who string) bool {
+	name := s.String()
 	return slices.ContainsFunc(r.rows, func(row convolutionRow) bool {
-		return row.shape == s.String() && row.precision == p.String() && row.who == who
+		return row.shape == name && row.precision == p.String() && row.who == who
 	})
 }
 
@@ -137,10 +138,13 @@ func (r *convolutionReport) total(network, precision, own, other string) total {
 	all := 0.0
 	for _, u := range r.shapes {
 		n := float64(u.count[network])
+		if n == 0 {
+			continue
+		}
 		operations := n * float64(len(u.computations())) * u.operations()
 		all += operations
 		a, b := r.seconds(u, precision, "", own), r.seconds(u, precision, "", other)
-		if n > 0 && !math.IsNaN(a+b) {
+		if !math.IsNaN(a + b) {
 			t.own, t.other, t.covered = t.own+n*a, t.other+n*b, t.covered+operations
 		}
 	}
