@@ -12,6 +12,9 @@ import (
 	"github.com/x/afl/internal/pytorch"
 )
 
+//go:embed common.py
+var commonScript string
+
 //go:embed peer.py
 var script string
 
@@ -36,7 +39,7 @@ type peer struct {
 
 // startPeer starts a script, which is killed when ctx is done.
 func startPeer(ctx context.Context, python, script string) (*peer, error) {
-	process, err := pytorch.Start(ctx, python, script)
+	process, err := pytorch.Serve(ctx, python, commonScript+script)
 	if err != nil {
 		return nil, fmt.Errorf("-python %s: %w (-python none skips the comparison)", python, err)
 	}
