@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -162,11 +161,11 @@ func (r *convolutionReport) measure(ctx context.Context, convolvers []convolver,
 
 func parsePrecisions(list string) (all []cuda.Precision, err error) {
 	for _, name := range strings.Split(list, ",") {
-		i := slices.IndexFunc(cuda.Precisions(), func(p cuda.Precision) bool { return p.String() == name })
-		if i < 0 {
-			return nil, fmt.Errorf("-precisions: %q, want some of %v", name, cuda.Precisions())
+		p, err := cuda.ParsePrecision(name)
+		if err != nil {
+			return nil, fmt.Errorf("-precisions: %w", err)
 		}
-		all = append(all, cuda.Precisions()[i])
+		all = append(all, p)
 	}
 	return all, nil
 }
