@@ -171,7 +171,7 @@ func (r *results) fill(ctx context.Context, o *lossesOptions, g *gpu.GPU, w io.W
 	r.rows = c.rows
 	r.late = len(c.skipped) > 0
 	for _, row := range c.skipped {
-		r.skipped = append(r.skipped, row+o.over())
+		r.skipped = append(r.skipped, fmt.Sprintf("%s: the time (-budget %v) was up.", row, o.budget))
 	}
 	if err != nil {
 		return err
@@ -180,11 +180,6 @@ func (r *results) fill(ctx context.Context, o *lossesOptions, g *gpu.GPU, w io.W
 		r.after, err = smi(ctx)
 	}
 	return err
-}
-
-// over is the end of the line of something that was skipped.
-func (o *lossesOptions) over() string {
-	return ": the time (-budget " + o.budget.String() + ") was up."
 }
 
 // openPeer starts PyTorch on the device. If there is none, or none is wanted, it prints

@@ -36,10 +36,10 @@ func TestCheckPortable(t *testing.T) {
 // TestPack: a pack is complete and portable, and runs.
 func TestPack(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds programs")
+		t.Skip("builds programs: run without -short")
 	}
-	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		t.Skip("packs are for linux/amd64")
+	if runtime.GOARCH != "amd64" {
+		t.Skip("packs are for linux/amd64, and this is ", runtime.GOARCH)
 	}
 	if _, err := exec.LookPath("cc"); err != nil {
 		t.Skip("building a pack takes a C compiler (Debian: gcc): ", err)

@@ -45,13 +45,19 @@ const (
 // stepOrder has the largest network last, so that one that takes too long leaves out no other.
 const stepOrder = "unet,attunet,regunet,unet_resnet50,segresnet,vnet_authors,mrrn,r2unet"
 
-// The inputs on which steps and convolutions are measured: 1×3×160×128×24 and 1×4×224×224×144.
-var inputs = []struct {
-	name string
-	args []string
-}{
-	{"picai", []string{"-size", "160,128,24", "-channels", "3"}},
-	{"brats", []string{"-size", "224,224,144", "-channels", "4"}},
+// volume is an input on which steps and convolutions are measured.
+type volume struct{ name, size, channels string }
+
+var (
+	picai = volume{"picai", "160,128,24", "3"}
+	brats = volume{"brats", "224,224,144", "4"}
+)
+
+func (v volume) args() []string { return []string{"-size", v.size, "-channels", v.channels} }
+
+// String returns the shape, 1×C×X×Y×Z.
+func (v volume) String() string {
+	return "1×" + v.channels + "×" + strings.ReplaceAll(v.size, ",", "×")
 }
 
 // allParts returns the parts in their order: first what says whether the kernels are right and
@@ -63,34 +69,28 @@ func allParts(quick bool) []part {
 		list = append(list, part{name: name, about: about, least: 20 * time.Second, most: most, program: binaryOf(pkg), pkg: pkg, required: required})
 		return &list[len(list)-1]
 	}
-	steps := func(input, precision string) {
-		at := slices.IndexFunc(inputs, func(i struct {
-			name string
-			args []string
-		}) bool {
-			return i.name == input
-		})
-		args := append([]string{"-backend", "cuda/" + precision}, inputs[at].args...)
+	steps := func(v volume, precision string) {
+		args := append([]string{"-backend", "cuda/" + precision}, v.args()...)
 		if quick {
 			args = append(args, "-models", "segresnet", "-size", "8,8,8", "-turns", "1", "-steps", "1", "-turn", "0s")
 		} else {
 			args = append(args, "-models", stepOrder, "-turns", "2", "-steps", "3", "-turn", "300ms")
 		}
 		list = append(list, part{
-			name:  "steps-" + input + "-" + precision,
-			about: fmt.Sprintf("a training step of each network at %s in %s, by own kernels and cuDNN, beside PyTorch (channels_last_3d, cudnn.benchmark)", dimensions(inputs[at].args), precision),
+			name:  "steps-" + v.name + "-" + precision,
+			about: fmt.Sprintf("a training step of each network at %v in %s, by own kernels and cuDNN, beside PyTorch (channels_last_3d, cudnn.benchmark)", v, precision),
 			least: 45 * time.Second, most: 150 * time.Second, program: "stepbench",
 			args: append(args, "-convolutions", "own,cudnn", "-modes", "channels_last_3d", "-alone", "-resume"), peer: true, folder: true, timed: true,
 		})
 	}
-	convolutions := func(at int) {
-		args := append([]string{"convolutions"}, inputs[at].args...)
+	convolutions := func(v volume) {
+		args := append([]string{"convolutions"}, v.args()...)
 		if quick {
 			args = append(args, "-models", "segresnet", "-size", "8,8,8", "-shapes", "2", "-least", "1us", "-precisions", "tf32")
 		}
 		list = append(list, part{
-			name:  "convolutions-" + inputs[at].name,
-			about: "each convolution of the networks at " + dimensions(inputs[at].args) + ", by own kernels, cuDNN and PyTorch",
+			name:  "convolutions-" + v.name,
+			about: "each convolution of the networks at " + v.String() + ", by own kernels, cuDNN and PyTorch",
 			least: 30 * time.Second, most: 2 * time.Minute, program: "stepbench", args: args, peer: true, folder: true, timed: true,
 		})
 	}
@@ -126,17 +126,17 @@ func allParts(quick bool) []part {
 	repeats("repeats", "100 repeats of training steps have equal bits", 90*time.Second, "-models", "segresnet,unet")
 	repeats("repeats-cudnn", "100 repeats of training steps with cuDNN's convolutions have equal bits", 30*time.Second,
 		"-models", "segresnet", "-backends", "cuda,cuda/tf32", "-convolutions", "cudnn")
-	steps("picai", "tf32")
+	steps(picai, "tf32")
 	tests("tests-losses", "the losses' tests on the device", lossPackage, 2*time.Minute, lossTests...)
-	steps("brats", "tf32")
+	steps(brats, "tf32")
 	tests("tests-networks", "golden networks and training runs on the device", networkPackage, 90*time.Second, networkTests...)
 	losses("brats")
-	convolutions(0)
+	convolutions(picai)
 	sanitized("memcheck", "engine", enginePackage, sanitizedEngine)
 	sanitized("racecheck", "engine", enginePackage, sanitizedEngine)
-	steps("picai", "bfloat16")
-	steps("brats", "bfloat16")
-	convolutions(1)
+	steps(picai, "bfloat16")
+	steps(brats, "bfloat16")
+	convolutions(brats)
 	losses("picai", "-repeats", "0")
 	sanitized("memcheck", "networks", networkPackage, sanitizedNetwork)
 	sanitized("racecheck", "networks", networkPackage, sanitizedNetwork)
@@ -144,14 +144,9 @@ func allParts(quick bool) []part {
 		sanitized(tool, "losses", lossPackage, sanitizedLosses)
 	}
 	losses("brats8", "-repeats", "0")
-	steps("picai", "float32")
-	steps("brats", "float32")
+	steps(picai, "float32")
+	steps(brats, "float32")
 	return list
-}
-
-// dimensions turns -size X,Y,Z -channels C into 1×C×X×Y×Z.
-func dimensions(args []string) string {
-	return "1×" + args[3] + "×" + strings.ReplaceAll(args[1], ",", "×")
 }
 
 // binaryOf names the test binary of a package. Names of packages are not unique.

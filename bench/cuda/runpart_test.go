@@ -147,7 +147,7 @@ func TestParts(t *testing.T) {
 	_, err = selectParts(allParts(false), "kernel")
 	assert.ErrorContains(t, err, `no part "kernel"`)
 	assert.Equal(t, "examples-internal-nn-cuda.test", binaryOf(enginePackage))
-	assert.Equal(t, "1×4×224×224×144", dimensions(inputs[1].args))
+	assert.Equal(t, "1×4×224×224×144", brats.String())
 	for _, p := range allParts(false) {
 		if strings.HasPrefix(p.name, "steps-") {
 			assert.Contains(t, strings.Join(p.words(place{}, time.Minute), " "), "-backend cuda/")

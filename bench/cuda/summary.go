@@ -55,23 +55,15 @@ func (all *records) describe(b *strings.Builder) {
 	c := all.Calls[len(all.Calls)-1]
 	c.Machine.Commit = c.Commit
 	fmt.Fprint(b, "| | |\n|---|---|\n")
-	for _, f := range c.Device {
-		fmt.Fprintf(b, "| %s | %s |\n", f.Name, f.Value)
-	}
+	fieldRows(b, c.Device)
 	c.Machine.Rows(b)
 	fmt.Fprintf(b, "| PyTorch | %s |\n", oneLine(c.PyTorch))
 	for i, c := range all.Calls {
 		if len(c.Before) == 0 {
 			continue
 		}
-		fmt.Fprintf(b, "\nnvidia-smi, run %d; the settings were not changed:\n\n| | before | after |\n|---|---|---|\n", i+1)
-		after := map[string]string{}
-		for _, f := range c.After {
-			after[f.Name] = f.Value
-		}
-		for _, f := range c.Before {
-			fmt.Fprintf(b, "| %s | %s | %s |\n", f.Name, f.Value, after[f.Name])
-		}
+		fmt.Fprintf(b, "\nnvidia-smi, run %d; the settings were not changed:\n\n", i+1)
+		smiTable(b, c.Before, c.After)
 	}
 }
 

@@ -46,9 +46,7 @@ func (r *results) describe(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "Made on %s by\n\n```sh\n%s\n```\n\n", r.date.Format("2006-01-02 15:04 MST"), r.command)
 	fmt.Fprintf(b, "| | |\n|---|---|\n")
-	for _, f := range r.device {
-		fmt.Fprintf(b, "| %s | %s |\n", f.Name, f.Value)
-	}
+	fieldRows(b, r.device)
 	r.machine.Rows(b)
 	if p := r.peer; p != nil {
 		fmt.Fprintf(b, "| Compared with | PyTorch %s (CUDA %s, Triton %s, NumPy %s, Python %s) on %s |\n", p.Torch, p.CUDA, p.Triton, p.NumPy, p.Python, p.Device)
@@ -58,13 +56,26 @@ func (r *results) describe(b *strings.Builder) {
 	if len(r.before)+len(r.after) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "\nThe settings of the device were not changed. nvidia-smi:\n\n| | before | after |\n|---|---|---|\n")
-	after := map[string]string{}
-	for _, f := range r.after {
-		after[f.Name] = f.Value
+	fmt.Fprintf(b, "\nThe settings of the device were not changed. nvidia-smi:\n\n")
+	smiTable(b, r.before, r.after)
+}
+
+// fieldRows has a row of a table for each field.
+func fieldRows(b *strings.Builder, fields []field) {
+	for _, f := range fields {
+		fmt.Fprintf(b, "| %s | %s |\n", f.Name, f.Value)
 	}
-	for _, f := range r.before {
-		fmt.Fprintf(b, "| %s | %s | %s |\n", f.Name, f.Value, after[f.Name])
+}
+
+// smiTable compares the state of the device before and after a run.
+func smiTable(b *strings.Builder, before, after []field) {
+	fmt.Fprintf(b, "| | before | after |\n|---|---|---|\n")
+	values := map[string]string{}
+	for _, f := range after {
+		values[f.Name] = f.Value
+	}
+	for _, f := range before {
+		fmt.Fprintf(b, "| %s | %s | %s |\n", f.Name, f.Value, values[f.Name])
 	}
 }
 

@@ -5,6 +5,7 @@ package pytorch
 import (
 	"bufio"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,6 +41,15 @@ func Start(ctx context.Context, python, script string) (*Process, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+//go:embed serve.py
+var serveScript string
+
+// Serve starts a process that answers requests by the methods of the class Peer, which the source
+// text script has to define: serve.py says how.
+func Serve(ctx context.Context, python, script string) (*Process, error) {
+	return Start(ctx, python, script+"\n"+serveScript+"\nserve(Peer())\n")
 }
 
 // Ask sends a request and decodes the response into answer unless that is nil. A

@@ -1,5 +1,5 @@
 // Package peer runs the computations of a benchmark in PyTorch, in a process of its
-// own. The benchmarks' scripts share the losses of losses.py and the loop of serve.py.
+// own. The benchmarks' scripts share the losses of losses.py.
 package peer
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/x/afl/internal/workload"
 )
 
-//go:embed losses.py monai_losses.py serve.py
+//go:embed losses.py monai_losses.py
 var modules embed.FS
 
 // ErrNone says that no Python has the modules.
@@ -76,8 +76,8 @@ func Start(ctx context.Context, python, script string) (_ *Peer, err error) {
 	if err := os.WriteFile(filepath.Join(p.folder, "peer.py"), []byte(script), 0o600); err != nil {
 		return nil, err
 	}
-	start := "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, %q); import peer, serve; serve.serve(peer.Peer())"
-	p.Process, err = pytorch.Start(ctx, python, fmt.Sprintf(start, p.folder))
+	start := "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, %q); from peer import Peer"
+	p.Process, err = pytorch.Serve(ctx, python, fmt.Sprintf(start, p.folder))
 	return p, err
 }
 

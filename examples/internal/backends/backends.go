@@ -57,11 +57,10 @@ func split(name string) (parts, error) {
 		}
 	}
 	if precise {
-		i := slices.IndexFunc(cuda.Precisions(), func(p cuda.Precision) bool { return p.String() == precision })
-		if i < 0 {
-			return parts{}, fmt.Errorf("backend %q: the precision is %q, want one of %v", name, precision, cuda.Precisions())
+		var err error
+		if p.precision, err = cuda.ParsePrecision(precision); err != nil {
+			return parts{}, fmt.Errorf("backend %q: %w", name, err)
 		}
-		p.precision = cuda.Precisions()[i]
 	}
 	return p, nil
 }

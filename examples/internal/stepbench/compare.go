@@ -11,6 +11,7 @@ import (
 
 	gpu "github.com/x/afl/cuda"
 	"github.com/x/afl/examples/internal/backends"
+	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/examples/internal/nn/onednn"
 )
@@ -146,24 +147,15 @@ func (o *ownNetwork) name() string {
 func (o *ownNetwork) isPeer() bool { return false }
 
 func (o *ownNetwork) open(w workload, _ int) (parameters int, err error) {
-	b, err := backends.Open(o.backendName, backends.Options{Profile: o.profiled})
+	b, err := o.openBackend()
 	if err != nil {
 		return 0, err
 	}
-	o.gpu = cuda.Engine(b)
 	defer func() {
-		if full := (*gpu.OutOfMemoryError)(nil); errors.As(err, &full) {
-			err = &unsupportedError{err.Error()}
-		}
 		if err != nil {
-			err = errors.Join(err, o.close())
+			err = errors.Join(unsupported(err), o.close())
 		}
 	}()
-	if o.gpu != nil {
-		if err := cuda.SetConvolutions(b, o.convolutions); err != nil {
-			return 0, &unsupportedError{oneLine(err.Error())} // cuDNN is not installed
-		}
-	}
 	if o.stepper, err = newStepper(w, b); err != nil {
 		return 0, err
 	}
@@ -172,6 +164,21 @@ func (o *ownNetwork) open(w workload, _ int) (parameters int, err error) {
 	}
 	o.profile() // discard the times of the first step
 	return o.parameters, nil
+}
+
+// openBackend opens the backend that computes the network's convolutions as is wanted.
+func (o *ownNetwork) openBackend() (nn.Backend, error) {
+	b, err := backends.Open(o.backendName, backends.Options{Profile: o.profiled})
+	if err != nil {
+		return nil, err
+	}
+	if o.gpu = cuda.Engine(b); o.gpu == nil {
+		return b, nil
+	}
+	if err := cuda.SetConvolutions(b, o.convolutions); err != nil {
+		return nil, errors.Join(&unsupportedError{oneLine(err.Error())}, o.close()) // cuDNN is not installed
+	}
+	return b, nil
 }
 
 func (o *ownNetwork) turn(ctx context.Context, steps int, least time.Duration) (seconds []float64, err error) {

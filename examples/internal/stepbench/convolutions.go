@@ -8,13 +8,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/nn/cuda"
-	"github.com/x/afl/internal/pytorch"
 )
 
 // measureConvolutions times every distinct convolution of the networks, its result and both
@@ -138,6 +136,7 @@ func (r *convolutionReport) measure(ctx context.Context, convolvers []convolver,
 			if !goOn(i, p) {
 				break
 			}
+			before := len(r.rows)
 			fmt.Fprintf(progress, "%v, %d of %d: %s\n", p, i+1, len(r.shapes), u)
 			for _, c := range convolvers {
 				if r.has(u.shape, p, c.name()) {
@@ -149,6 +148,9 @@ func (r *convolutionReport) measure(ctx context.Context, convolvers []convolver,
 				}
 				r.rows = append(r.rows, rows...)
 			}
+			if len(r.rows) == before {
+				continue
+			}
 			if err := r.writeRows(folder); err != nil { // the process may be killed
 				return err
 			}
@@ -159,11 +161,11 @@ func (r *convolutionReport) measure(ctx context.Context, convolvers []convolver,
 
 func parsePrecisions(list string) (all []cuda.Precision, err error) {
 	for _, name := range strings.Split(list, ",") {
-		i := slices.IndexFunc(cuda.Precisions(), func(p cuda.Precision) bool { return p.String() == name })
-		if i < 0 {
-			return nil, fmt.Errorf("-precisions: %q, want some of %v", name, cuda.Precisions())
+		p, err := cuda.ParsePrecision(name)
+		if err != nil {
+			return nil, fmt.Errorf("-precisions: %w", err)
 		}
-		all = append(all, cuda.Precisions()[i])
+		all = append(all, p)
 	}
 	return all, nil
 }
@@ -177,32 +179,16 @@ func networksOf(work []workload) (names []string) {
 
 // startConvolver starts PyTorch on the device of a backend.
 func startConvolver(ctx context.Context, python, backend string) (*torchConvolver, error) {
-	t := &torchConvolver{device: "cpu"}
-	index, _, onGPU := backends.GPU(backend)
-	if onGPU {
-		t.device = fmt.Sprintf("cuda:%d", index)
-	}
-	var err error
-	if t.process, err = pytorch.Start(ctx, python, convolutionScript); err != nil {
-		return nil, fmt.Errorf("-python %s: %w (-python none skips the comparison)", python, err)
-	}
-	var version struct {
-		Torch string
-		CUDA  bool
-	}
-	err = t.process.Ask(map[string]any{"do": "describe"}, &version)
-	switch {
-	case err != nil:
-		err = fmt.Errorf("-python %s has no PyTorch (Debian: python3-torch; -python none skips the comparison): %w", python, err)
-	case onGPU && !version.CUDA:
-		err = fmt.Errorf("-python %s: its PyTorch %s does not run on a GPU (-python none skips the comparison)", python, version.Torch)
-	}
+	p, err := startPeer(ctx, python, convolutionScript)
 	if err != nil {
-		t.process.Close()
 		return nil, err
 	}
-	t.version = version.Torch
-	return t, nil
+	device, err := p.deviceFor(backend)
+	if err != nil {
+		p.process.Close()
+		return nil, err
+	}
+	return &torchConvolver{p, device}, nil
 }
 
 // timeShape times the computations of a shape. What a convolver cannot compute is a row that says

@@ -5,7 +5,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -118,13 +117,7 @@ func TestConvolutionTotals(t *testing.T) {
 
 // TestConvolutionsInPyTorch compares with PyTorch on the CPU.
 func TestConvolutionsInPyTorch(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts PyTorch")
-	}
-	const python = "/usr/bin/python3"
-	if err := exec.Command(python, "-c", "import torch").Run(); err != nil {
-		t.Skip("no PyTorch: ", err)
-	}
+	python := pythonWithTorch(t)
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"convolutions", "-backend", "portable", "-precisions", "float32", "-convolutions", "own", "-models", "unet",
 		"-size", "16,16,16", "-python", python, "-least", "1us", "-out", t.TempDir()}, &out, io.Discard))

@@ -12,7 +12,6 @@ import (
 	gpu "github.com/x/afl/cuda"
 	"github.com/x/afl/examples/internal/nn"
 	"github.com/x/afl/examples/internal/nn/cuda"
-	"github.com/x/afl/internal/pytorch"
 )
 
 //go:embed convpeer.py
@@ -204,12 +203,11 @@ func (o *ownConvolver) release() error {
 
 // torchConvolver computes in PyTorch.
 type torchConvolver struct {
-	process *pytorch.Process
-	version string
-	device  string
+	*peer
+	device string // as in PyTorch: cpu or cuda:0
 }
 
-func (t *torchConvolver) name() string { return "PyTorch " + t.version }
+func (t *torchConvolver) name() string { return "PyTorch " + t.version.Torch }
 func (t *torchConvolver) isPeer() bool { return true }
 
 func (t *torchConvolver) prepare(s shape, p cuda.Precision) error {

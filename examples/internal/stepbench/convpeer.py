@@ -21,10 +21,6 @@ with one line of JSON on standard output:
 The response to a request that fails is {"error": TEXT}.
 """
 
-import gc
-import json
-import platform
-import sys
 import time
 
 import torch
@@ -32,16 +28,15 @@ import torch
 
 class Peer:
     def __init__(self):
+        torch.set_grad_enabled(False)
         self.device, self.calls = torch.device("cpu"), {}
 
     def describe(self):
-        return {"python": platform.python_version(), "torch": torch.__version__, "compile": hasattr(torch, "compile"),
-                "cuda": torch.cuda.is_available()}
+        return describe()
 
-    def choose(self, device, precision):
+    def use(self, device, precision):
         self.device = torch.device(device)
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
+        choose(precision)
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
     def wait(self):
@@ -64,7 +59,7 @@ class Peer:
             n *= 2 if took * 2 >= least else 4
 
     def limits(self, device, precision):
-        dtype = self.choose(device, precision)
+        dtype = self.use(device, precision)
         n, size = (8192, 1 << 28) if self.device.type == "cuda" else (256, 1 << 20)
         a = torch.randn(n, n, device=self.device).to(dtype)
         b = torch.randn(n, n, device=self.device).to(dtype)
@@ -75,48 +70,25 @@ class Peer:
         return {"product": {"seconds": product, "operations": 2 * n**3}, "copy": {"seconds": copy, "bytes": 8 * size}}
 
     def shape(self, transposed, x, weight, y, stride, padding, dilation, output_padding, device, precision):
-        dtype = self.choose(device, precision)
+        dtype = self.use(device, precision)
         try:
             make = lambda shape: torch.randn(shape, device=self.device).to(dtype).contiguous(memory_format=torch.channels_last_3d)
             a, w, g = make(x), make(weight), make(y)
         except RuntimeError as e:
-            return self.failure(e)
+            return {"failed": out_of_memory(e, self.device.type)}
         settings = (stride, padding, dilation, transposed, output_padding, 1)
         self.calls = {"forward": lambda: torch.ops.aten.convolution(a, w, None, *settings)}
         for name, mask in ("gradient of x", [True, False, False]), ("gradient of weight", [False, True, False]):
             self.calls[name] = lambda mask=mask: torch.ops.aten.convolution_backward(g, a, w, None, *settings, mask)
         return {}
 
-    def failure(self, e):
-        if self.device.type == "cpu" or "out of memory" not in str(e):
-            raise e
-        return {"failed": str(e).strip().splitlines()[0]}
-
     def time(self, operation, seconds):
         try:
             return {"seconds": self.measure(self.calls[operation], seconds)}
         except RuntimeError as e:
-            return self.failure(e)
+            return {"failed": out_of_memory(e, self.device.type)}
 
     def release(self):
         self.calls = {}
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free()
         return {}
-
-
-def main():
-    peer = Peer()
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            with torch.no_grad():
-                answer = getattr(peer, request.pop("do"))(**request)
-        except Exception as e:
-            answer = {"error": f"{type(e).__name__}: {e}"}
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,11 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/csv"
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -43,8 +40,9 @@ type convolutionReport struct {
 
 // has reports whether a convolver's times of a shape are there.
 func (r *convolutionReport) has(s shape, p cuda.Precision, who string) bool {
+	name := s.String()
 	return slices.ContainsFunc(r.rows, func(row convolutionRow) bool {
-		return row.shape == s.String() && row.precision == p.String() && row.who == who
+		return row.shape == name && row.precision == p.String() && row.who == who
 	})
 }
 
@@ -140,10 +138,13 @@ func (r *convolutionReport) total(network, precision, own, other string) total {
 	all := 0.0
 	for _, u := range r.shapes {
 		n := float64(u.count[network])
+		if n == 0 {
+			continue
+		}
 		operations := n * float64(len(u.computations())) * u.operations()
 		all += operations
 		a, b := r.seconds(u, precision, "", own), r.seconds(u, precision, "", other)
-		if n > 0 && !math.IsNaN(a+b) {
+		if !math.IsNaN(a + b) {
 			t.own, t.other, t.covered = t.own+n*a, t.other+n*b, t.covered+operations
 		}
 	}
@@ -292,21 +293,11 @@ func (r *convolutionReport) write(folder string) error {
 
 // readConvolutions reads what writeRows wrote; a file that does not exist holds no rows.
 func readConvolutions(path string) (rows []convolutionRow, err error) {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	lines, err := readLines(path, convolutionHeader)
 	if err != nil {
 		return nil, err
 	}
-	lines, err := csv.NewReader(bytes.NewReader(raw)).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(lines) == 0 || !slices.Equal(lines[0], convolutionHeader) {
-		return nil, fmt.Errorf("%s: its columns are not %s", path, strings.Join(convolutionHeader, ","))
-	}
-	for i, l := range lines[1:] {
+	for i, l := range lines {
 		row := convolutionRow{shape: l[0], precision: l[1], operation: l[2], who: l[3], peer: l[4] == "true", failure: l[6]}
 		if row.failure == "" {
 			if row.seconds, err = strconv.ParseFloat(l[5], 64); err != nil || !(row.seconds > 0) {

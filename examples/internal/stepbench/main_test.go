@@ -100,21 +100,28 @@ func TestRatios(t *testing.T) {
 	assert.EqualError(t, err, "PyTorch 2 compile: out of memory")
 }
 
-// TestPyTorch runs one network in every mode but the compiled ones, which take minutes.
-func TestPyTorch(t *testing.T) {
+// pythonWithTorch returns the interpreter of Debian's packages, and skips the test without PyTorch.
+func pythonWithTorch(t *testing.T) string {
+	t.Helper()
 	if testing.Short() {
-		t.Skip("starts PyTorch")
+		t.Skip("starts PyTorch, which takes seconds: run without -short")
 	}
 	const python = "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import torch").Run(); err != nil {
-		t.Skip("no PyTorch: ", err)
+		t.Skipf("%s has no PyTorch (Debian: python3-torch): %v", python, err)
 	}
+	return python
+}
+
+// TestPyTorch runs one network in every mode but the compiled ones, which take minutes.
+func TestPyTorch(t *testing.T) {
+	python := pythonWithTorch(t)
 	args := []string{"-models", "segresnet", "-size", "16,16,8", "-python", python, "-turns", "1", "-steps", "1", "-turn", "0s"}
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), args, &out, io.Discard))
 	assert.Regexp(t, `(?m)^\| segresnet( \| [0-9.e+]+){3} \| .* (eager|channels_last_3d) \|$`, out.String())
 	assert.ErrorContains(t, run(t.Context(), append(args, "-python", python+","+python), &out, io.Discard), "which both have PyTorch")
-	if p, err := startPeer(t.Context(), python); assert.NoError(t, err) {
+	if p, err := startPeer(t.Context(), python, script); assert.NoError(t, err) {
 		if !p.version.Compile {
 			assert.ErrorContains(t, run(t.Context(), append(args, "-modes", "eager,compile"), &out, io.Discard), "supports compile")
 		}

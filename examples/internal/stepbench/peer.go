@@ -12,6 +12,9 @@ import (
 	"github.com/x/afl/internal/pytorch"
 )
 
+//go:embed common.py
+var commonScript string
+
 //go:embed peer.py
 var script string
 
@@ -22,7 +25,7 @@ var modes = []string{"eager", "channels_last_3d", "compile", "compile_channels_l
 // compiles reports whether a mode needs torch.compile.
 func compiles(mode string) bool { return strings.HasPrefix(mode, "compile") }
 
-// peer is a process that runs peer.py, which documents the protocol.
+// peer is a process that runs peer.py or convpeer.py, which document the protocol.
 type peer struct {
 	version struct {
 		Python  string `json:"python"`
@@ -34,9 +37,9 @@ type peer struct {
 	process     *pytorch.Process
 }
 
-// startPeer starts the script, which is killed when ctx is done.
-func startPeer(ctx context.Context, python string) (*peer, error) {
-	process, err := pytorch.Start(ctx, python, script)
+// startPeer starts a script, which is killed when ctx is done.
+func startPeer(ctx context.Context, python, script string) (*peer, error) {
+	process, err := pytorch.Serve(ctx, python, commonScript+script)
 	if err != nil {
 		return nil, fmt.Errorf("-python %s: %w (-python none skips the comparison)", python, err)
 	}
@@ -55,7 +58,7 @@ func startPeers(ctx context.Context, list string) (peers []*peer, err error) {
 		return nil, nil
 	}
 	for _, python := range strings.Split(list, ",") {
-		p, err := startPeer(ctx, strings.TrimSpace(python))
+		p, err := startPeer(ctx, strings.TrimSpace(python), script)
 		if err != nil {
 			return peers, err
 		}
@@ -81,21 +84,31 @@ func parseModes(list string) ([]string, error) {
 	return asked, nil
 }
 
+// deviceFor returns PyTorch's name of a backend's device, or an error if the process cannot run there.
+func (p *peer) deviceFor(backend string) (string, error) {
+	index, _, onGPU := backends.GPU(backend)
+	switch {
+	case !onGPU:
+		return "cpu", nil
+	case !p.version.CUDA:
+		return "", fmt.Errorf("-python %s: its PyTorch %s does not run on a GPU, as -backend %s does (-python none skips the comparison)", p.interpreter, p.version.Torch, backend)
+	}
+	return fmt.Sprintf("cuda:%d", index), nil
+}
+
 // peerContenders returns every peer in every mode that it supports. A mode that none supports
 // is an error.
 func peerContenders(peers []*peer, modes []string, limit time.Duration, backend string) ([]contender, error) {
-	device, precision := "cpu", "float32"
-	if index, p, ok := backends.GPU(backend); ok {
-		device, precision = fmt.Sprintf("cuda:%d", index), p.String()
-	}
+	_, precision, _ := backends.GPU(backend)
 	var list []contender
 	for _, p := range peers {
-		if device != "cpu" && !p.version.CUDA {
-			return nil, fmt.Errorf("-python %s: its PyTorch %s does not run on a GPU, as -backend %s does (-python none skips the comparison)", p.interpreter, p.version.Torch, backend)
+		device, err := p.deviceFor(backend)
+		if err != nil {
+			return nil, err
 		}
 		for _, mode := range modes {
 			if p.version.Compile || !compiles(mode) {
-				list = append(list, &torchNetwork{peer: p, mode: mode, limit: limit, device: device, precision: precision})
+				list = append(list, &torchNetwork{peer: p, mode: mode, limit: limit, device: device, precision: precision.String()})
 			}
 		}
 	}

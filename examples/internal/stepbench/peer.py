@@ -23,11 +23,7 @@ with one line of JSON on standard output:
 The response to a request that fails is {"error": TEXT}.
 """
 
-import gc
-import json
-import platform
 import signal
-import sys
 import time
 
 import torch
@@ -395,22 +391,18 @@ class Peer:
         self.trained = {}
 
     def describe(self):
-        return {"python": platform.python_version(), "torch": torch.__version__, "compile": hasattr(torch, "compile"),
-                "cuda": torch.cuda.is_available()}
+        return describe()
 
     def network(self, name, shape, threads, mode, limit, device, precision, strides):
         torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = True
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision != "float32"
+        choose(precision)
         self.release(mode)
         if device != "cpu":
             torch.cuda.reset_peak_memory_stats(device)
         try:
             return self.create(name, shape, mode, limit, device, precision, strides)
         except RuntimeError as e:
-            if device == "cpu" or "out of memory" not in str(e):
-                raise
-            failed = str(e).strip().splitlines()[0]
+            failed = out_of_memory(e, device)
         self.release(mode)  # outside of the except clause, which holds the failed network
         return {"failed": failed}
 
@@ -444,22 +436,5 @@ class Peer:
         self.trained.pop(mode, None)
         if mode.startswith("compile"):
             torch.compiler.reset()
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free()
         return {}
-
-
-def main():
-    peer = Peer()
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = getattr(peer, request.pop("do"))(**request)
-        except Exception as e:
-            answer = {"error": f"{type(e).__name__}: {e}"}
-        print(json.dumps(answer), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,9 +14,7 @@ import (
 
 	"gorgonia.org/tensor"
 
-	"github.com/x/afl/examples/internal/backends"
 	"github.com/x/afl/examples/internal/nn"
-	"github.com/x/afl/examples/internal/nn/cuda"
 )
 
 // repeat trains networks for some steps again and again from the same start and compares the
@@ -82,17 +80,14 @@ func repeat(ctx context.Context, args []string, out, progress io.Writer) error {
 // repeatOne repeats the steps of one network and returns the digest that all repeats have, or
 // none and why the network cannot run on this machine.
 func repeatOne(ctx context.Context, o *ownNetwork, w workload, times, steps int) (digest, outcome string, err error) {
-	b, err := backends.Open(o.backendName, backends.Options{})
+	b, err := o.openBackend()
+	if why := (*unsupportedError)(nil); errors.As(err, &why) {
+		return "", "skipped: " + why.reason, nil
+	}
 	if err != nil {
 		return "", "", err
 	}
-	o.gpu = cuda.Engine(b)
 	defer func() { err = errors.Join(err, o.close()) }()
-	if o.gpu != nil && o.convolutions != cuda.Own {
-		if err := cuda.SetConvolutions(b, o.convolutions); err != nil {
-			return "", "skipped: " + oneLine(err.Error()), nil
-		}
-	}
 	var first []byte
 	for i := range times {
 		if ctx.Err() != nil {

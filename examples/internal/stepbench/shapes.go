@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -103,15 +104,7 @@ func collect(work []workload) ([]*used, error) {
 			total[network] += float64(n) * u.operations()
 		}
 	}
-	slices.SortStableFunc(all, func(a, b *used) int {
-		switch x, y := a.share(total), b.share(total); {
-		case x > y:
-			return -1
-		case x < y:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(a, b *used) int { return cmp.Compare(b.share(total), a.share(total)) })
 	return all, nil
 }
 
@@ -133,24 +126,16 @@ func (r *recorder) run(w workload) error {
 	if err != nil {
 		return err
 	}
-	zeros := func(shape []int) nn.Array {
-		if err != nil {
-			return nil
-		}
-		var a nn.Array
-		a, err = r.Zeros(shape)
-		return a
-	}
-	tape := nn.NewTape(r, nn.Training, 1)
-	x := zeros([]int{1, w.cfg.InChannels, w.size[0], w.size[1], w.size[2]})
+	x, err := r.Zeros([]int{1, w.cfg.InChannels, w.size[0], w.size[1], w.size[2]})
 	if err != nil {
 		return err
 	}
+	tape := nn.NewTape(r, nn.Training, 1)
 	y, err := net.Forward(tape, tape.Input(x))
 	if err != nil {
 		return err
 	}
-	g := zeros(y.Shape())
+	g, err := r.Zeros(y.Shape())
 	if err != nil {
 		return err
 	}

@@ -216,8 +216,9 @@ func table(results []*result) []byte {
 	return b.Bytes()
 }
 
-// readTable reads what table wrote; a file that does not exist holds no results.
-func readTable(path string) ([]*result, error) {
+// readLines returns the lines below the header of a CSV file, which has to have the given columns;
+// a file that does not exist has none.
+func readLines(path string, header []string) ([][]string, error) {
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -229,11 +230,20 @@ func readTable(path string) ([]*result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(lines) == 0 || !slices.Equal(lines[0], csvHeader) {
-		return nil, fmt.Errorf("%s: its columns are not %s", path, strings.Join(csvHeader, ","))
+	if len(lines) == 0 || !slices.Equal(lines[0], header) {
+		return nil, fmt.Errorf("%s: its columns are not %s", path, strings.Join(header, ","))
+	}
+	return lines[1:], nil
+}
+
+// readTable reads what table wrote; a file that does not exist holds no results.
+func readTable(path string) ([]*result, error) {
+	lines, err := readLines(path, csvHeader)
+	if err != nil {
+		return nil, err
 	}
 	var results []*result
-	for i, l := range lines[1:] {
+	for i, l := range lines {
 		var r *result
 		for _, known := range results {
 			if known.network == l[0] {

@@ -37,6 +37,16 @@ func (p Precision) String() string {
 // Precisions returns all precisions.
 func Precisions() []Precision { return []Precision{Float32, TF32, BFloat16} }
 
+// ParsePrecision returns the precision whose String is s.
+func ParsePrecision(s string) (Precision, error) {
+	for _, p := range Precisions() {
+		if s == p.String() {
+			return p, nil
+		}
+	}
+	return Float32, fmt.Errorf("the precision is %q, want one of %v", s, Precisions())
+}
+
 // precise is a backend whose convolutions have a precision.
 type precise interface{ setPrecision(p Precision) error }
 
