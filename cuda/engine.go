@@ -124,8 +124,9 @@ func (e *Engine) prepare() error {
 }
 
 // LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and
-// returns the time that it took: half a minute where the driver has not compiled them for this
-// GPU before, judging by NVIDIA's offline compiler, and little once they are in its cache.
+// returns the time that it took: an estimated half a minute where the driver has not compiled
+// them for this GPU before, and little once they are in its cache. The estimate is the time of
+// NVIDIA's offline compiler, not a measurement on a GPU.
 // Without it each module of kernels is compiled when a loss first launches one of its
 // kernels. progress may be nil; it is called after each module with the module's name and the
 // time that it took.
@@ -141,8 +142,8 @@ func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (
 
 // LoadedKernels returns the number of modules of kernels that the driver has loaded for this
 // engine so far, those of the losses and of other packages, and the time that this took in
-// all. A module takes seconds where the driver had to compile it, and milliseconds where it was
-// in the driver's cache, see [Engine.LoadKernels].
+// all. By estimate a module takes seconds where the driver had to compile it, and little where it
+// was in the driver's cache, see [Engine.LoadKernels].
 func (e *Engine) LoadedKernels() (modules int, took time.Duration) {
 	if e == nil || e.code == nil {
 		return 0, 0
