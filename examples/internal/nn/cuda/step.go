@@ -29,9 +29,6 @@ func (b *backend) RunStep(step func() error) error {
 // InStep implements nn.StepRunner.
 func (b *backend) InStep() bool { return b.runner.InStep() }
 
-// describeSteps says how the work of steps was enqueued.
-func (b *backend) describeSteps() string { return b.runner.DescribeSteps() }
-
 // ResumeUpdates implements nn.StepRunner.
 func (b *backend) ResumeUpdates() error {
 	o := b.begin("nn/cuda: ResumeUpdates")
