@@ -44,7 +44,6 @@ type Engine struct {
 	mu       sync.Mutex // guards the following
 	owned    map[*owned]struct{}
 	buffers  map[*HostBuffer]struct{}
-	copies   map[*CopyStream]struct{}
 	deferred error // of calls that cannot return one
 
 	capturing atomic.Bool
@@ -94,7 +93,7 @@ func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, er
 	steps := newRepeater(s)
 	e := &Engine{
 		device: device, session: steps, steps: steps, pool: newPool(steps), code: newCode(steps, device),
-		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{}, copies: map[*CopyStream]struct{}{},
+		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{},
 	}
 	if err := e.prepare(); err != nil {
 		return nil, errors.Join(err, e.Close())
