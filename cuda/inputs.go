@@ -28,7 +28,7 @@ func inputAlignment(bytes int64) int64 {
 	return 256
 }
 
-func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
+func roundUp[T int | int64](n, to T) T { return (n + to - 1) / to * to }
 
 type inputChunk struct {
 	device     uintptr // of the pool
