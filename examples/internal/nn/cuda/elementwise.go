@@ -60,10 +60,7 @@ func (b *backend) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
 func (b *backend) Scale(x nn.Array, factor float64) (nn.Array, error) {
 	o := b.begin("Scale")
 	y := o.elementwise("afl_nn_scale", o.arg("array", x), nil, factor)
-	if err := o.end(); err != nil {
-		return nil, err
-	}
-	return y, nil
+	return finished(y, o.end())
 }
 
 // activations are the kernels of the activations by nn.Activation. The derivatives are

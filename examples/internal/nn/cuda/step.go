@@ -47,11 +47,7 @@ func (o *op) store(values []byte) uintptr {
 		return 0
 	}
 	if o.InStep() {
-		at, err := o.runner.Input(values)
-		if err != nil {
-			o.fail("%w", err)
-		}
-		return at
+		return o.input(values)
 	}
 	at := o.scratch(int64(len(values)))
 	if o.err != nil {
