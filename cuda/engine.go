@@ -19,8 +19,7 @@ import (
 // implements [tensor.Engine]. The package documentation describes the order of work.
 type Engine struct {
 	device  Device
-	session session // steps
-	steps   *repeater
+	session *repeater
 	pool    *pool
 
 	// life is locked for reading by calls of the driver and for writing by Close.
@@ -92,7 +91,7 @@ func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, er
 	}
 	steps := newRepeater(s)
 	e := &Engine{
-		device: device, session: steps, steps: steps, pool: newPool(steps), code: newCode(steps, device),
+		device: device, session: steps, pool: newPool(steps), code: newCode(steps, device),
 		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{},
 	}
 	if err := e.prepare(); err != nil {
@@ -330,7 +329,7 @@ func (e *Engine) run(set *kernel.Set, name string, blocks int, arguments unsafe.
 		if err != nil {
 			return err
 		}
-		if err := e.steps.launchNamed(f, name, blocks, unsafe.Slice((*byte)(arguments), set.ArgumentBytes(name))); err != nil {
+		if err := e.session.launchNamed(f, name, blocks, unsafe.Slice((*byte)(arguments), set.ArgumentBytes(name))); err != nil {
 			return fmt.Errorf("cuda: kernel %s: %w", name, err)
 		}
 		return nil
