@@ -26,7 +26,7 @@ func On(engine *cuda.Engine, dtype nn.DType) (nn.Backend, error) {
 		return nil, fmt.Errorf("nn/cuda: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
 	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{},
-		prefetched: prefetched{engine: engine, runner: engine.Runner(), pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
+		prefetched: prefetched{engine: engine, pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
 }
 
 // closeWith closes the engine when the backend is not referenced any more.

@@ -11,7 +11,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/cuda"
-	"github.com/x/afl/internal/cuda/kernel"
 )
 
 // prefetched copies the inputs of steps to the device: from pinned memory by a stream of its own to
@@ -26,7 +25,6 @@ import (
 // before.
 type prefetched struct {
 	engine *cuda.Engine
-	runner kernel.Runner
 
 	mu     sync.Mutex
 	stream *cuda.CopyStream // nil before the first copy
@@ -223,7 +221,7 @@ func (p *prefetched) slot(t *tensor.Dense) (*slot, error) {
 
 // keep returns a tensor like t on the device, which outlives the step.
 func (p *prefetched) keep(t *tensor.Dense) (*tensor.Dense, error) {
-	at, err := p.runner.Keep(int64(len(t.Raw)))
+	at, err := p.engine.Runner().Keep(int64(len(t.Raw)))
 	if err != nil {
 		return nil, err
 	}
