@@ -9,8 +9,8 @@ import (
 	"github.com/x/afl/internal/cuda/kernel"
 )
 
-// code loads kernels. The driver takes seconds to compile all of them for a GPU that it
-// has not seen, so a module is loaded when the first of its kernels is launched.
+// code loads kernels. The driver takes by estimate half a minute to compile all of them for a GPU
+// that it has not seen, so a module is loaded when the first of its kernels is launched.
 type code struct {
 	session session
 	device  Device

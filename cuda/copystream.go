@@ -32,20 +32,11 @@ var errWaitCapture = errors.New("cuda: the engine cannot be made to wait for an 
 func (e *Engine) NewCopyStream() (*CopyStream, error) {
 	c := new(CopyStream)
 	c.owned.kind = "copy stream"
-	c.owned.free = func(s session) error {
-		e.mu.Lock()
-		delete(e.copies, c)
-		e.mu.Unlock()
-		return errors.Join(s.synchronizeStream(c.handle), s.freeStream(c.handle))
-	}
+	c.owned.wait = func(s session) error { return s.synchronizeStream(c.handle) }
+	c.owned.free = func(s session) error { return s.freeStream(c.handle) }
 	err := e.own(&c.owned, func(s session) (err error) {
-		if c.handle, err = s.newStream(); err != nil {
-			return err
-		}
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.copies[c] = struct{}{}
-		return nil
+		c.handle, err = s.newStream()
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -122,19 +113,4 @@ func (e *Engine) checkEvent(ev *Event) error {
 		return refuse("ev", "an event of another engine", "one of this engine")
 	}
 	return nil
-}
-
-// settle waits for the engine's stream and its copy streams.
-func (e *Engine) settle(s session) error {
-	err := s.synchronize()
-	e.mu.Lock()
-	var streams []handle
-	for c := range e.copies {
-		streams = append(streams, c.handle)
-	}
-	e.mu.Unlock()
-	for _, stream := range streams {
-		err = errors.Join(err, s.synchronizeStream(stream))
-	}
-	return err
 }

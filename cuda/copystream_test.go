@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -174,4 +175,18 @@ func TestCloseWaitsForCopies(t *testing.T) {
 	assert.ErrorIs(t, err, ErrClosed)
 	assert.ErrorIs(t, c.CopyToDevice(dst, src), ErrClosed)
 	assert.NoError(t, c.Close())
+}
+
+// TestCopyStreamsCloseConcurrently: nothing waits for a stream that another goroutine has freed.
+func TestCopyStreamsCloseConcurrently(t *testing.T) {
+	e, _ := openEmulated(t)
+	for range 50 {
+		var all sync.WaitGroup
+		for range 8 {
+			c, err := e.NewCopyStream()
+			require.NoError(t, err)
+			all.Go(func() { assert.NoError(t, c.Close()) })
+		}
+		all.Wait()
+	}
 }

@@ -19,8 +19,7 @@ import (
 // implements [tensor.Engine]. The package documentation describes the order of work.
 type Engine struct {
 	device  Device
-	session session // steps
-	steps   *repeater
+	session *repeater
 	pool    *pool
 
 	// life is locked for reading by calls of the driver and for writing by Close.
@@ -44,7 +43,6 @@ type Engine struct {
 	mu       sync.Mutex // guards the following
 	owned    map[*owned]struct{}
 	buffers  map[*HostBuffer]struct{}
-	copies   map[*CopyStream]struct{}
 	deferred error // of calls that cannot return one
 
 	capturing atomic.Bool
@@ -93,8 +91,8 @@ func openSession(ordinal int, open func(d driver) (session, error)) (*Engine, er
 	}
 	steps := newRepeater(s)
 	e := &Engine{
-		device: device, session: steps, steps: steps, pool: newPool(steps), code: newCode(steps, device),
-		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{}, copies: map[*CopyStream]struct{}{},
+		device: device, session: steps, pool: newPool(steps), code: newCode(steps, device),
+		owned: map[*owned]struct{}{}, buffers: map[*HostBuffer]struct{}{},
 	}
 	if err := e.prepare(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -124,8 +122,9 @@ func (e *Engine) prepare() error {
 }
 
 // LoadKernels has the driver compile all kernels of the losses that are not loaded yet, and
-// returns the time that it took: half a minute where the driver has not compiled them for this
-// GPU before, judging by NVIDIA's offline compiler, and little once they are in its cache.
+// returns the time that it took: an estimated half a minute where the driver has not compiled
+// them for this GPU before, and little once they are in its cache. The estimate is the time of
+// NVIDIA's offline compiler, not a measurement on a GPU.
 // Without it each module of kernels is compiled when a loss first launches one of its
 // kernels. progress may be nil; it is called after each module with the module's name and the
 // time that it took.
@@ -141,8 +140,8 @@ func (e *Engine) LoadKernels(progress func(module string, took time.Duration)) (
 
 // LoadedKernels returns the number of modules of kernels that the driver has loaded for this
 // engine so far, those of the losses and of other packages, and the time that this took in
-// all. A module takes seconds where the driver had to compile it, and milliseconds where it was
-// in the driver's cache, see [Engine.LoadKernels].
+// all. By estimate a module takes seconds where the driver had to compile it, and little where it
+// was in the driver's cache, see [Engine.LoadKernels].
 func (e *Engine) LoadedKernels() (modules int, took time.Duration) {
 	if e == nil || e.code == nil {
 		return 0, 0
@@ -330,7 +329,7 @@ func (e *Engine) run(set *kernel.Set, name string, blocks int, arguments unsafe.
 		if err != nil {
 			return err
 		}
-		if err := e.steps.launchNamed(f, name, blocks, unsafe.Slice((*byte)(arguments), set.ArgumentBytes(name))); err != nil {
+		if err := e.session.launchNamed(f, name, blocks, unsafe.Slice((*byte)(arguments), set.ArgumentBytes(name))); err != nil {
 			return fmt.Errorf("cuda: kernel %s: %w", name, err)
 		}
 		return nil

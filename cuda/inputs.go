@@ -28,7 +28,7 @@ func inputAlignment(bytes int64) int64 {
 	return 256
 }
 
-func roundUp(n, to int64) int64 { return (n + to - 1) / to * to }
+func roundUp[T int | int64](n, to T) T { return (n + to - 1) / to * to }
 
 type inputChunk struct {
 	device     uintptr // of the pool
@@ -119,7 +119,7 @@ func (in *inputs) close(s session) error {
 // input copies bytes of the host to device memory that the work noted next reads.
 func (e *Engine) input(from []byte) (uintptr, error) {
 	bytes := int64(len(from))
-	r := e.steps
+	r := e.session
 	r.mu.Lock()
 	c := r.inputs.room(bytes)
 	r.mu.Unlock()
@@ -150,9 +150,9 @@ func (e *Engine) newInputChunk(bytes int64) (*inputChunk, error) {
 				return errors.Join(err, e.pool.release(c.device, 0))
 			}
 		}
-		e.steps.mu.Lock()
-		defer e.steps.mu.Unlock()
-		e.steps.inputs.chunks = append(e.steps.inputs.chunks, c)
+		e.session.mu.Lock()
+		defer e.session.mu.Unlock()
+		e.session.inputs.chunks = append(e.session.inputs.chunks, c)
 		return nil
 	})
 }
@@ -160,7 +160,7 @@ func (e *Engine) newInputChunk(bytes int64) (*inputChunk, error) {
 // nextInputs ends the use of all that input has returned. The noted work is enqueued.
 func (e *Engine) nextInputs() error {
 	return e.do(func(session) error {
-		r := e.steps
+		r := e.session
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if err := r.flush(); err != nil {

@@ -11,6 +11,7 @@ type owned struct {
 	engine *Engine
 	kind   string
 	free   func(session) error
+	wait   func(session) error // for work beside the engine's stream; nil if there is none
 
 	use    sync.RWMutex // locked for writing while the object is freed
 	closed bool
@@ -45,6 +46,20 @@ func (o *owned) within(s session, call func(session) error) error {
 		return errors.New("cuda: the " + o.kind + " is closed")
 	}
 	return call(s)
+}
+
+// settle waits for all work: that on the engine's stream and that of objects beside it. It holds
+// e.mu, so that no such object is freed meanwhile.
+func (e *Engine) settle(s session) error {
+	err := s.synchronize()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for o := range e.owned {
+		if o.wait != nil {
+			err = errors.Join(err, o.wait(s))
+		}
+	}
+	return err
 }
 
 // close synchronizes and frees the object, once.

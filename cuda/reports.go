@@ -108,7 +108,7 @@ func (p *report) read() error {
 // enqueued so far is done. In a step it does not wait before it is called.
 func (e *Engine) later(from uintptr, bytes int64) (func() ([]byte, error), error) {
 	p := e.reports.open
-	padded := (bytes + 7) / 8 * 8
+	padded := roundUp(bytes, 8)
 	if p == nil || p.used+padded > reportBytes {
 		data := make([]byte, bytes)
 		err := e.toHost(data, from)

@@ -96,7 +96,7 @@ func (r runner) DescribeSteps() string { return r.engine.describeSteps() }
 
 // Call implements [kernel.Runner].
 func (r runner) Call(key []uint64, call func() error) error {
-	return r.engine.do(func(session) error { return r.engine.steps.call(key, call) })
+	return r.engine.do(func(session) error { return r.engine.session.call(key, call) })
 }
 
 // Within implements [kernel.Runner].

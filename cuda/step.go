@@ -34,7 +34,7 @@ func (e *Engine) beginStep() error {
 	}
 	err := e.do(func(session) error {
 		e.pool.beginStep()
-		e.steps.begin()
+		e.session.begin()
 		return nil
 	})
 	if err != nil {
@@ -46,16 +46,16 @@ func (e *Engine) beginStep() error {
 func (e *Engine) inStep() bool { return e.reports.open != nil }
 
 func (e *Engine) endStep() error {
-	err := e.do(func(session) error { return e.steps.end() })
+	err := e.do(func(session) error { return e.session.end() })
 	e.pool.endStep()
 	return errors.Join(err, e.endReport(), e.nextInputs())
 }
 
 // describeSteps says how the work of steps was enqueued.
 func (e *Engine) describeSteps() string {
-	e.steps.mu.Lock()
-	defer e.steps.mu.Unlock()
-	s := e.steps.stats
+	e.session.mu.Lock()
+	defer e.session.mu.Unlock()
+	s := e.session.stats
 	if s.graphs+s.single == 0 {
 		return ""
 	}

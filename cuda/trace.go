@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
+	"slices"
 	"unsafe"
 )
 
@@ -33,7 +35,7 @@ func (t *trace) reset() {
 
 // add appends an operation: words, then bytes.
 func (t *trace) add(kind uint64, words []uint64, rest []byte) {
-	padded := (len(rest) + 7) / 8 * 8
+	padded := roundUp(len(rest), 8)
 	t.data = binary.NativeEndian.AppendUint64(t.data, kind)
 	t.data = binary.NativeEndian.AppendUint64(t.data, uint64(8*len(words)+padded))
 	for _, w := range words {
@@ -76,7 +78,7 @@ func (o tracedOperation) function() handle {
 }
 
 // operations yields the operations of a trace.
-func operations(data []byte) func(yield func(tracedOperation) bool) {
+func operations(data []byte) iter.Seq[tracedOperation] {
 	return func(yield func(tracedOperation) bool) {
 		for len(data) > 0 {
 			end := 16 + binary.NativeEndian.Uint64(data[8:])
@@ -114,9 +116,7 @@ func (t *trace) play(s session) error {
 // difference describes the first operation in which work differs from earlier work.
 func difference(work, earlier []byte, names map[handle]string) string {
 	n := 0
-	next := operations(earlier)
-	var others []tracedOperation
-	next(func(o tracedOperation) bool { others = append(others, o); return true })
+	others := slices.Collect(operations(earlier))
 	for o := range operations(work) {
 		if n == len(others) || o.kind != others[n].kind || !bytes.Equal(o.body, others[n].body) {
 			what := [...]string{launchWork: "", copyWork: "a copy", fillWork: "a fill", callWork: "a call of another library"}[o.kind]

@@ -55,6 +55,15 @@ func Build(dir, source string) (path string, err error) {
 	return path, nil
 }
 
+// cache returns the folder of the libraries that are built for this user.
+func cache() string {
+	folder, err := os.UserCacheDir()
+	if err != nil {
+		folder = os.TempDir()
+	}
+	return filepath.Join(folder, "afl-cuda-emulator")
+}
+
 // ErrNoCompiler says that there is no C++ compiler to build the emulator with.
 var ErrNoCompiler = errors.New("the tests of the CUDA backend need a C++20 compiler")
 

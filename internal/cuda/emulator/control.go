@@ -18,8 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"unsafe"
@@ -36,11 +34,7 @@ type Library struct {
 
 // build builds and opens a library.
 func build(source string) (path string, library unsafe.Pointer, err error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	if path, err = Build(filepath.Join(cache, "afl-cuda-emulator"), source); err != nil {
+	if path, err = Build(cache(), source); err != nil {
 		return "", nil, err
 	}
 	name := C.CString(path)

@@ -84,10 +84,12 @@ struct CUstream_st {
 
 struct CUevent_st {
 	CUcontext context;
-	bool recorded, done;
 	Clock::time_point time;
 	CUstream stream;           // on which it was recorded last
 	int64_t records, executed; // times that it was recorded, and the number of the last one executed
+
+	bool recorded() const { return records > 0; }
+	bool done() const { return executed == records; }
 };
 
 struct CUmod_st {
@@ -601,7 +603,7 @@ CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
 	CUstream of = event->stream;
 	int64_t record = event->records;
 	counts["ordered"]++;
-	if (!event->recorded) return CUDA_SUCCESS;
+	if (!event->recorded()) return CUDA_SUCCESS;
 	return enqueue(call, stream, [=]() -> CUresult {
 		if (event->executed >= record) return CUDA_SUCCESS;
 		CUresult code = drain_until(of, [=] { return event->executed >= record; });
@@ -639,7 +641,7 @@ CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
 CUresult cuEventCreate(CUevent *event, unsigned) {
 	Call call("cuEventCreate");
 	if (call.code) return call.code;
-	*event = new CUevent_st{call.context, false, false, {}, nullptr, 0, 0};
+	*event = new CUevent_st{call.context, {}, nullptr, 0, 0};
 	call.own("events", *event);
 	return CUDA_SUCCESS;
 }
@@ -659,13 +661,11 @@ CUresult cuEventRecord(CUevent event, CUstream stream) {
 	if (call.code) return call.code;
 	if (!call.has(event)) return CUDA_ERROR_INVALID_HANDLE;
 	if (!stream) stream = call.context->legacy;
-	event->recorded = true;
-	event->done = false;
 	event->stream = stream;
 	const int64_t record = ++event->records;
 	return enqueue(call, stream, [=] {
+		if (record < event->executed) return CUDA_SUCCESS; // recorded again on a stream that was ahead
 		event->executed = record;
-		event->done = record == event->records;
 		event->time = Clock::now();
 		return CUDA_SUCCESS;
 	});
@@ -676,15 +676,15 @@ CUresult cuEventSynchronize(CUevent event) {
 	if (call.code) return call.code;
 	if (!call.has(event)) return CUDA_ERROR_INVALID_HANDLE;
 	counts["synchronized"]++;
-	if (event->executed == event->records) return call.context->lost;
-	return drain_until(event->stream, [=] { return event->executed == event->records; });
+	if (event->done()) return call.context->lost;
+	return drain_until(event->stream, [=] { return event->done(); });
 }
 
 CUresult cuEventElapsedTime(float *milliseconds, CUevent from, CUevent to) {
 	Call call("cuEventElapsedTime");
 	if (call.code) return call.code;
-	if (!call.has(from) || !call.has(to) || !from->recorded || !to->recorded) return CUDA_ERROR_INVALID_HANDLE;
-	if (!from->done || !to->done) return CUDA_ERROR_NOT_READY;
+	if (!call.has(from) || !call.has(to) || !from->recorded() || !to->recorded()) return CUDA_ERROR_INVALID_HANDLE;
+	if (!from->done() || !to->done()) return CUDA_ERROR_NOT_READY;
 	*milliseconds = std::chrono::duration<float, std::milli>(to->time - from->time).count();
 	return CUDA_SUCCESS;
 }

@@ -13,12 +13,7 @@ import (
 // losses and of other sources (see Load), and with 8 GiB of memory. Programs that are started with
 // the folder in LD_LIBRARY_PATH find it as the driver of the machine.
 func Install(folder string, sources ...string) (path string, err error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = os.TempDir()
-	}
-	cache = filepath.Join(cache, "afl-cuda-emulator")
-	driver, err := Build(cache, DriverSource())
+	driver, err := Build(cache(), DriverSource())
 	if err != nil {
 		return "", err
 	}
@@ -41,7 +36,7 @@ static const bool installed = [] {
 	emulator_set("memory", 8LL << 30);
 `
 	for _, source := range append([]string{LossesSource()}, sources...) {
-		kernels, err := Build(cache, source)
+		kernels, err := Build(cache(), source)
 		if err != nil {
 			return "", err
 		}

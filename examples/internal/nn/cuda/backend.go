@@ -8,7 +8,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"time"
 
 	"gorgonia.org/tensor"
 
@@ -27,11 +26,8 @@ func On(engine *cuda.Engine, dtype nn.DType) (nn.Backend, error) {
 		return nil, fmt.Errorf("nn/cuda: dtype is %v, want %v, the only one supported", dtype, nn.Float32)
 	}
 	return &backend{engine: engine, runner: engine.Runner(), garbage: new(garbage), taps: map[tapsKey]tapTable{},
-		prefetched: prefetched{engine: engine, runner: engine.Runner(), pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
+		prefetched: prefetched{engine: engine, pinned: map[*tensor.Dense]*pinnedBuffer{}}}, nil
 }
-
-// loadedKernels implements loader.
-func (b *backend) loadedKernels() (modules int, took time.Duration) { return b.engine.LoadedKernels() }
 
 // closeWith closes the engine when the backend is not referenced any more.
 func closeWith(b nn.Backend, engine *cuda.Engine) {

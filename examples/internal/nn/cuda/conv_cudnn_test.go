@@ -4,7 +4,6 @@ package cuda_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -15,7 +14,6 @@ import (
 	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/examples/internal/nn/cuda/cudnn"
 	"github.com/x/afl/examples/internal/nn/cuda/emulated"
-	"github.com/x/afl/examples/internal/nn/nntest"
 )
 
 // Convolutions and their gradients by cuDNN agree with the definition. Each operation on sizes
@@ -28,9 +26,7 @@ func TestConvolutionsByCuDNN(t *testing.T) {
 	plans := 0
 	for _, transposed := range []bool{false, true} {
 		for i, c := range convolutions {
-			rng := rand.New(rand.NewPCG(1, uint64(i)))
-			xs, ws, ys := c.shapes(t, transposed)
-			x, w, bias, g := uniform(rng, nn.Elements(xs)), uniform(rng, nn.Elements(ws)), uniform(rng, c.out), uniform(rng, nn.Elements(ys))
+			x, w, bias, g := c.operands(t, transposed, uint64(i))
 			want := c.define(t, transposed, x, w, bias, g)
 			for _, p := range cuda.Precisions() {
 				if p == cuda.TF32 && i%4 != 0 {
@@ -39,9 +35,7 @@ func TestConvolutionsByCuDNN(t *testing.T) {
 				require.NoError(t, cuda.SetPrecision(b, p))
 				executed := l.Count("cudnn_executed")
 				got := c.run(t, b, transposed, x, w, bias, g)
-				for k, name := range resultNames {
-					assert.LessOrEqual(t, nntest.RelativeError(want[k], got[k]), max(2e-3, tolerances[p]), "transposed=%v, %v, %v: %s", transposed, c, p, name)
-				}
+				got.assertNear(t, want, max(2e-3, tolerances[p]), fmt.Sprintf("transposed=%v, %v, %v", transposed, c, p))
 				if p == cuda.BFloat16 {
 					assert.Equal(t, executed, l.Count("cudnn_executed"), "bfloat16 is the own kernels' part")
 					continue
@@ -105,9 +99,8 @@ func TestConvolutionsWithoutCuDNN(t *testing.T) {
 	t.Setenv(cudnn.Variable, l.Path)
 	b, _ := emulated.Open(t)
 	c := convolutions[3]
-	xs, ws, ys := c.shapes(t, false)
-	rng := rand.New(rand.NewPCG(1, 1))
-	x, w, bias, g := uniform(rng, nn.Elements(xs)), uniform(rng, nn.Elements(ws)), uniform(rng, c.out), uniform(rng, nn.Elements(ys))
+	xs, ws, _ := c.shapes(t, false)
+	x, w, bias, g := c.operands(t, false, 1)
 	assert.Equal(t, []string{"convolutions: own kernels"}, cuda.DescribeConvolutions(b))
 	modules, _ := cuda.LoadedKernels(b)
 	own := c.run(t, b, false, x, w, bias, g)

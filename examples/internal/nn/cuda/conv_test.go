@@ -57,6 +57,14 @@ type results [4][]float64
 
 var resultNames = [4]string{"y", "gradient of x", "gradient of the weight", "gradient of the bias"}
 
+// assertNear asserts that the relative error of each result is at most a tolerance.
+func (r results) assertNear(t *testing.T, want results, tolerance float64, what string) {
+	t.Helper()
+	for k, name := range resultNames {
+		assert.LessOrEqual(t, nntest.RelativeError(want[k], r[k]), tolerance, "%s: %s", what, name)
+	}
+}
+
 // adjointError returns by how much a convolution A without its bias violates ⟨Ax, g⟩ = ⟨x, A'g⟩ and,
 // as it is linear in the weight too, ⟨Aw, g⟩ = ⟨w, A'g⟩, relative to the sum of the magnitudes of
 // the products Ax·g. shape is that of the result.
@@ -99,6 +107,14 @@ func (c convolution) shapes(t *testing.T, transposed bool) (x, weight, y []int) 
 	size, err := outputSize(c.size, c.kernel)
 	require.NoError(t, err)
 	return append([]int{c.samples, c.in}, c.size[:]...), weight, append([]int{c.samples, c.out}, size[:]...)
+}
+
+// operands returns input, weight, bias and the gradient of the result.
+func (c convolution) operands(t *testing.T, transposed bool, seed uint64) (x, weight, bias, g []float64) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, seed))
+	xs, ws, ys := c.shapes(t, transposed)
+	return uniform(rng, nn.Elements(xs)), uniform(rng, nn.Elements(ws)), uniform(rng, c.out), uniform(rng, nn.Elements(ys))
 }
 
 // define computes a convolution and its gradients by the definition, in float64.
@@ -226,16 +242,13 @@ func TestConvolutions(t *testing.T) {
 	for _, transposed := range []bool{false, true} {
 		for i, c := range convolutions {
 			t.Run(fmt.Sprintf("transposed=%v/%v", transposed, c), func(t *testing.T) {
-				rng := rand.New(rand.NewPCG(1, uint64(i)))
-				xs, ws, ys := c.shapes(t, transposed)
-				x, w, bias, g := uniform(rng, nn.Elements(xs)), uniform(rng, nn.Elements(ws)), uniform(rng, c.out), uniform(rng, nn.Elements(ys))
+				x, w, bias, g := c.operands(t, transposed, uint64(i))
+				_, _, ys := c.shapes(t, transposed)
 				want := c.define(t, transposed, x, w, bias, g)
 				for _, p := range cuda.Precisions() {
 					require.NoError(t, cuda.SetPrecision(b, p))
 					got := c.run(t, b, transposed, x, w, bias, g)
-					for k, name := range resultNames {
-						assert.LessOrEqual(t, nntest.RelativeError(want[k], got[k]), tolerances[p], "%v: %s", p, name)
-					}
+					got.assertNear(t, want, tolerances[p], p.String())
 					assert.Less(t, got.adjointError(ys, x, w, bias, g), tolerances[p], "%v: adjoints", p)
 					switch i % 3 {
 					case 0:

@@ -70,15 +70,3 @@ func DescribeConvolutions(b nn.Backend) []string {
 	}
 	return nil
 }
-
-// stepper is a backend that repeats the work of steps.
-type stepper interface{ describeSteps() string }
-
-// DescribeSteps returns a line for a report: how often the work of training steps was launched
-// as a graph, and why it was not otherwise; "" if there were no steps.
-func DescribeSteps(b nn.Backend) string {
-	if s, ok := b.(stepper); ok {
-		return s.describeSteps()
-	}
-	return ""
-}

@@ -60,19 +60,19 @@ func (b *backend) Add(x0, x1 nn.Array) (nn.Array, nn.Pullback, error) {
 func (b *backend) Scale(x nn.Array, factor float64) (nn.Array, error) {
 	o := b.begin("Scale")
 	y := o.elementwise("afl_nn_scale", o.arg("array", x), nil, factor)
-	if err := o.end(); err != nil {
-		return nil, err
-	}
-	return y, nil
+	return finished(y, o.end())
 }
 
-// activations are the kernels of the activations by nn.Activation. The derivatives are
-// functions of the result, so only the result is needed in the backward pass.
-var activations = map[nn.Activation]string{nn.ReLU: "afl_nn_relu", nn.ELU: "afl_nn_elu", nn.Sigmoid: "afl_nn_sigmoid"}
+// activations are the activations without parameters, as a kernel and as part of others. The
+// derivatives are functions of the result, so only the result is needed in the backward pass.
+var activations = map[nn.Activation]struct {
+	kernel   string
+	function C.int32_t
+}{nn.ReLU: {"afl_nn_relu", C.AFL_RELU}, nn.ELU: {"afl_nn_elu", C.AFL_ELU}, nn.Sigmoid: {"afl_nn_sigmoid", C.AFL_SIGMOID}}
 
 // Activate implements nn.Backend.
 func (b *backend) Activate(x nn.Array, f nn.Activation) (nn.Array, nn.Pullback, error) {
-	kernel, known := activations[f]
+	by, known := activations[f]
 	if !known {
 		return nil, nil, fmt.Errorf("Activate: f is %v, want ReLU, ELU or Sigmoid", f)
 	}
@@ -84,19 +84,19 @@ func (b *backend) Activate(x nn.Array, f nn.Activation) (nn.Array, nn.Pullback, 
 	switch from := a.formula.(type) {
 	case *normed:
 		if from.act.function == C.AFL_IDENTITY {
-			return o.activateNorm(a, &normed{from.norm, from.from, activation{function: functions[f]}})
+			return o.activateNorm(a, &normed{from.norm, from.from, activation{function: by.function}})
 		}
 	case *sum:
 		return o.activateSum(a, from, f)
 	}
-	y := o.elementwise(kernel, o.force(a), nil, 0)
+	y := o.elementwise(by.kernel, o.force(a), nil, 0)
 	return o.finish(y, 1, []*array{y}, o.activationGradient(y, f))
 }
 
 // activationGradient returns the pullback of an activation whose result is y.
 func (o *op) activationGradient(y *array, f nn.Activation) func(o *op, g *array, need []bool) []nn.Array {
 	return func(o *op, g *array, need []bool) []nn.Array {
-		return wanted(need, func(int) *array { return o.elementwise(activations[f]+"_gradient", y, g, 0) })
+		return wanted(need, func(int) *array { return o.elementwise(activations[f].kernel+"_gradient", y, g, 0) })
 	}
 }
 

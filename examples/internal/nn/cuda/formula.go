@@ -169,9 +169,6 @@ func (f *activated) compute(o *op, y *array) {
 	o.launch("afl_nn_term_gradient", r.blocks, unsafe.Pointer(&s))
 }
 
-// functions are the activations without parameters.
-var functions = map[nn.Activation]C.int32_t{nn.ReLU: C.AFL_RELU, nn.ELU: C.AFL_ELU, nn.Sigmoid: C.AFL_SIGMOID}
-
 // activateNorm returns an activation of a norm as a formula. Its gradient is a formula, too.
 func (o *op) activateNorm(a *array, f *normed) (nn.Array, nn.Pullback, error) {
 	y := o.lazyArray(a.shape, f)
@@ -224,7 +221,7 @@ func (o *op) activated(f *normed, g *array) *activated {
 func (o *op) activateSum(a *array, f *sum, function nn.Activation) (nn.Array, nn.Pullback, error) {
 	y := o.array(a.shape...)
 	if o.err == nil {
-		o.sumTerms(y, f.p.term(), f.q.term(), functions[function])
+		o.sumTerms(y, f.p.term(), f.q.term(), activations[function].function)
 	}
 	return o.finish(y, 1, []*array{y}, o.activationGradient(y, function))
 }

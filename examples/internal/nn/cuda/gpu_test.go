@@ -3,7 +3,7 @@
 package cuda_test
 
 import (
-	"math/rand/v2"
+	"fmt"
 	"testing"
 	"time"
 
@@ -14,7 +14,6 @@ import (
 	"github.com/x/afl/examples/internal/nn/cuda"
 	"github.com/x/afl/examples/internal/nn/cuda/emulated"
 	"github.com/x/afl/examples/internal/nn/cuda/kernels"
-	"github.com/x/afl/examples/internal/nn/nntest"
 	"github.com/x/afl/examples/internal/nn/portable"
 )
 
@@ -53,18 +52,14 @@ func TestConvolutionsByInstalledCuDNN(t *testing.T) {
 	require.NoError(t, cuda.SetConvolutions(b, cuda.Auto))
 	for _, transposed := range []bool{false, true} {
 		for i, c := range convolutions {
-			rng := rand.New(rand.NewPCG(1, uint64(i)))
-			xs, ws, ys := c.shapes(t, transposed)
-			x, w, bias, g := uniform(rng, nn.Elements(xs)), uniform(rng, nn.Elements(ws)), uniform(rng, c.out), uniform(rng, nn.Elements(ys))
+			x, w, bias, g := c.operands(t, transposed, uint64(i))
 			want := c.define(t, transposed, x, w, bias, g)
 			for _, p := range []cuda.Precision{cuda.Float32, cuda.TF32} {
 				if cuda.SetPrecision(b, p) != nil {
 					continue // no tensor cores
 				}
 				got := c.run(t, b, transposed, x, w, bias, g)
-				for k, name := range resultNames {
-					assert.LessOrEqual(t, nntest.RelativeError(want[k], got[k]), max(2e-3, tolerances[p]), "transposed=%v, %v, %v: %s", transposed, c, p, name)
-				}
+				got.assertNear(t, want, max(2e-3, tolerances[p]), fmt.Sprintf("transposed=%v, %v, %v", transposed, c, p))
 				assert.Equal(t, got, c.run(t, b, transposed, x, w, bias, g), "same bits")
 			}
 		}

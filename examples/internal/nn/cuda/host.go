@@ -29,7 +29,8 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 		o.fail("tensor is pinned for a step, want another one to keep")
 		return nil, o.end()
 	case life == nn.Step && b.InStep():
-		return o.inputArray(t, shape)
+		a = o.inputArray(t, shape)
+		return finished(a, o.end())
 	}
 	switch life {
 	case nn.Step:
@@ -48,29 +49,26 @@ func (b *backend) FromHost(t *tensor.Dense, life nn.Lifetime) (nn.Array, error) 
 	return finished(a, o.end())
 }
 
-// finished returns the result of an operation, which is nil if it has failed.
-func finished(a *array, err error) (nn.Array, error) {
-	if err != nil {
-		return nil, err
-	}
-	return a, nil
-}
-
 // inputArray returns an array in the memory of the current step's inputs.
-func (o *op) inputArray(t *tensor.Dense, shape []int) (nn.Array, error) {
-	var a *array
+func (o *op) inputArray(t *tensor.Dense, shape []int) *array {
+	a := &array{owner: o.backend, shape: shape, memory: &memory{address: o.input(bytesOf(floats(t))), users: 1, input: true}}
 	if o.err == nil {
-		at, err := o.runner.Input(bytesOf(floats(t)))
-		if err != nil {
-			o.fail("%w", err)
-		}
-		a = &array{owner: o.backend, shape: shape, memory: &memory{address: at, users: 1, input: true}}
 		o.step = append(o.step, a)
 	}
-	if err := o.end(); err != nil {
-		return nil, err
+	return a
+}
+
+// input returns the device address of a copy of bytes of the host, which is valid in the current
+// step.
+func (o *op) input(from []byte) uintptr {
+	if o.err != nil {
+		return 0
 	}
-	return a, nil
+	at, err := o.runner.Input(from)
+	if err != nil {
+		o.fail("%w", err)
+	}
+	return at
 }
 
 // floats returns the elements of a host tensor as float32.
@@ -159,8 +157,5 @@ func (b *backend) Zeros(shape []int) (nn.Array, error) {
 			o.fail("%w", err)
 		}
 	}
-	if err := o.end(); err != nil {
-		return nil, err
-	}
-	return a, nil
+	return finished(a, o.end())
 }

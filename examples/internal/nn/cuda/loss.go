@@ -69,7 +69,9 @@ func (o *op) lossGradient(a *array, inside nn.Box, label *tensor.Dense, loss nn.
 			own = append(own, target)
 		}
 	case b.InStep() && label.IsNativelyAccessible() && !label.IsMasked() && plan.CheckRowMajor("label", label) == nil:
-		target = o.input(label)
+		if at := o.input(label.Raw); o.err == nil {
+			target = tensorAt(o.engine, at, label)
+		}
 	default:
 		target = made(b.engine.Upload(label))
 	}
@@ -91,20 +93,7 @@ func (o *op) lossGradient(a *array, inside nn.Box, label *tensor.Dense, loss nn.
 		}
 	}
 	o.box("afl_nn_pad", g, inside, grad)
-	if err := o.end(); err != nil {
-		return nil, err
-	}
-	return g, nil
-}
-
-// input returns a tensor of the engine with the elements of one of the host.
-func (o *op) input(t *tensor.Dense) *tensor.Dense {
-	at, err := o.runner.Input(t.Raw)
-	if err != nil {
-		o.fail("%w", err)
-		return nil
-	}
-	return tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithEngine(o.engine), tensor.FromMemory(at, uintptr(len(t.Raw))))
+	return finished(g, o.end())
 }
 
 // box enqueues a copy between a volume and a tensor of its part inside a box.

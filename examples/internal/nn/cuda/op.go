@@ -103,6 +103,14 @@ func point[P any](field **P, a *array) {
 // pointAt stores a device address in a pointer field of a kernel's arguments.
 func pointAt[P any](field **P, at uintptr) { *(*uintptr)(unsafe.Pointer(field)) = at }
 
+// finished returns the result of an operation, which is nil if it has failed.
+func finished(a *array, err error) (nn.Array, error) {
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
 // finish returns the result y of an operation with the given number of inputs, and its
 // pullback, which calls f. The pullback fails if one of the saved arrays was released.
 func (o *op) finish(y *array, inputs int, saved []*array, f func(o *op, g *array, need []bool) []nn.Array) (nn.Array, nn.Pullback, error) {

@@ -11,7 +11,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/cuda"
-	"github.com/x/afl/internal/cuda/kernel"
 )
 
 // prefetched copies the inputs of steps to the device: from pinned memory by a stream of its own to
@@ -26,7 +25,6 @@ import (
 // before.
 type prefetched struct {
 	engine *cuda.Engine
-	runner kernel.Runner
 
 	mu     sync.Mutex
 	stream *cuda.CopyStream // nil before the first copy
@@ -223,11 +221,16 @@ func (p *prefetched) slot(t *tensor.Dense) (*slot, error) {
 
 // keep returns a tensor like t on the device, which outlives the step.
 func (p *prefetched) keep(t *tensor.Dense) (*tensor.Dense, error) {
-	at, err := p.runner.Keep(int64(len(t.Raw)))
+	at, err := p.engine.Runner().Keep(int64(len(t.Raw)))
 	if err != nil {
 		return nil, err
 	}
-	return tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithEngine(p.engine), tensor.FromMemory(at, uintptr(len(t.Raw)))), nil
+	return tensorAt(p.engine, at, t), nil
+}
+
+// tensorAt returns the device memory at an address as a tensor of the type and shape of t.
+func tensorAt(e *cuda.Engine, at uintptr, t *tensor.Dense) *tensor.Dense {
+	return tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithEngine(e), tensor.FromMemory(at, uintptr(len(t.Raw))))
 }
 
 // land enqueues the copy of a pinned tensor to landing, in place of what was there.
@@ -340,7 +343,7 @@ func (o *op) arrayIn(t *tensor.Dense) (*array, error) {
 		if o.err != nil {
 			return nil, o.err
 		}
-		return a, o.copyInStep(tensor.NewDense(t.Dtype(), t.Shape().Clone(), tensor.WithEngine(o.engine), tensor.FromMemory(a.memory.address, uintptr(len(t.Raw)))), t)
+		return a, o.copyInStep(tensorAt(o.engine, a.memory.address, t), t)
 	}
 	if s.placed == nil && !s.taken {
 		if err := o.toPlace(s, t); err != nil {
@@ -355,7 +358,7 @@ func (o *op) arrayIn(t *tensor.Dense) (*array, error) {
 		return a, o.prefetched.take(s, t, func() error { return o.move(s, a.memory.address) })
 	}
 	s.placed, s.taken = nil, true
-	a := &array{owner: o.backend, shape: shape, memory: &memory{address: s.place.Uintptr(), users: 1, input: true, slot: s}}
+	a := &array{owner: o.backend, shape: shape, memory: &memory{address: s.place.Uintptr(), users: 1, slot: s}}
 	if len(shape) == 5 {
 		a.order = channelsLast
 	}

@@ -6,7 +6,6 @@ package cuda
 import "C"
 
 import (
-	"encoding/binary"
 	"errors"
 	"math"
 	"unsafe"
@@ -29,9 +28,6 @@ func (b *backend) RunStep(step func() error) error {
 // InStep implements nn.StepRunner.
 func (b *backend) InStep() bool { return b.runner.InStep() }
 
-// describeSteps says how the work of steps was enqueued.
-func (b *backend) describeSteps() string { return b.runner.DescribeSteps() }
-
 // ResumeUpdates implements nn.StepRunner.
 func (b *backend) ResumeUpdates() error {
 	o := b.begin("nn/cuda: ResumeUpdates")
@@ -50,11 +46,7 @@ func (o *op) store(values []byte) uintptr {
 		return 0
 	}
 	if o.InStep() {
-		at, err := o.runner.Input(values)
-		if err != nil {
-			o.fail("%w", err)
-		}
-		return at
+		return o.input(values)
 	}
 	at := o.scratch(int64(len(values)))
 	if o.err != nil {
@@ -105,11 +97,12 @@ func (b *backend) EvalLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss 
 	judge := C.AflJudge{}
 	pointAt(&judge.first, first)
 	pointAt(&judge.stop, o.stopFlag())
-	found := o.later(first, C.sizeof_AflFinitePart)
+	found := later[C.AflFinitePart](o, first)
 	if o.err != nil {
 		return nil, nil, o.end()
 	}
-	judge.count = C.int64_t(a.elements())
+	count := C.int64_t(a.elements())
+	judge.count = count
 	var number nn.LateNumber
 	g, err := o.lossGradient(a, inside, label, func(logits, label, grad *tensor.Dense) error {
 		value, err := loss(logits, label, grad)
@@ -135,14 +128,13 @@ func (b *backend) EvalLoss(y nn.Array, inside nn.Box, label *tensor.Dense, loss 
 	if err != nil {
 		return nil, nil, err
 	}
-	count := int64(a.elements())
 	return func() (float64, error) {
 		part, err := found()
 		if err != nil {
 			return 0, err
 		}
-		if int64(binary.NativeEndian.Uint64(part)) < count {
-			return 0, &nn.NonFiniteError{Value: float64(math.Float32frombits(binary.NativeEndian.Uint32(part[8:])))}
+		if part.index < count {
+			return 0, &nn.NonFiniteError{Value: float64(part.value)}
 		}
 		return number()
 	}, g, nil
@@ -162,16 +154,21 @@ func (b *backend) number(value *tensor.Dense) (nn.LateNumber, error) {
 	return read, errors.Join(err, b.engine.Release(value))
 }
 
-// later returns a function that waits for bytes of device memory.
-func (o *op) later(from uintptr, bytes int64) func() ([]byte, error) {
+// later returns a function that waits for a value in device memory.
+func later[T any](o *op, from uintptr) func() (T, error) {
 	if o.err != nil {
 		return nil
 	}
-	read, err := o.runner.Later(from, bytes)
+	var value T
+	read, err := o.runner.Later(from, int64(unsafe.Sizeof(value)))
 	if err != nil {
 		o.fail("%w", err)
 	}
-	return read
+	return func() (T, error) {
+		data, err := read()
+		copy(bytesOf(unsafe.Slice(&value, 1)), data)
+		return value, err
+	}
 }
 
 // ClipLater implements nn.StepRunner.
@@ -185,7 +182,7 @@ func (b *backend) ClipLater(gradients []nn.Array, maxNorm float64) ([]nn.Array, 
 	pointAt(&p.clipped, clipped)
 	pointAt(&p.stop, o.stopFlag())
 	o.launch("afl_nn_clip_factor", 1, unsafe.Pointer(&p))
-	found := o.later(clipped, C.sizeof_AflClipped)
+	found := later[C.AflClipped](o, clipped)
 	scaled, done := make([]nn.Array, len(gradients)), map[*array]*array{}
 	for i, a := range s.arrays {
 		if done[a] == nil {
@@ -209,20 +206,20 @@ func (b *backend) ClipLater(gradients []nn.Array, maxNorm float64) ([]nn.Array, 
 		return nil, nil, err
 	}
 	return scaled, func() (float64, int, error) {
-		data, err := found()
+		clipped, err := found()
 		if err != nil {
 			return 0, -1, err
 		}
-		norm := math.Float64frombits(binary.NativeEndian.Uint64(data))
+		norm := float64(clipped.norm)
 		if !math.IsNaN(norm) && !math.IsInf(norm, 0) {
 			return norm, -1, nil
 		}
-		bad := int64(binary.NativeEndian.Uint64(data[8:]))
+		bad := int(clipped.bad)
 		for i, n := range s.blocks {
-			if bad < int64(n) {
+			if bad < n {
 				return norm, i, nil
 			}
-			bad -= int64(n)
+			bad -= n
 		}
 		return norm, 0, nil // no part is, but their sum
 	}, nil

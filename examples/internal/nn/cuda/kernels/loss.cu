@@ -2,6 +2,7 @@
 // in row-major order.
 #include "arguments.h"
 #include "each.h"
+#include "first.h"
 
 namespace afl {
 
@@ -13,21 +14,6 @@ AFL_DEVICE int64_t element_of(const AflBox &a, int64_t at) {
 	const int64_t voxel = ((x + a.start[0]) * a.size[1] + y + a.start[1]) * a.size[2] + z + a.start[2];
 	const int64_t voxels = (int64_t)a.size[0] * a.size[1] * a.size[2];
 	return a.channels_last ? (n * voxels + voxel) * a.channels + c : plane * voxels + voxel;
-}
-
-AFL_DEVICE AflFinitePart first_of(const AflFinitePart &a, const AflFinitePart &b) { return b.index < a.index ? b : a; }
-
-// The first of the parts of the block's threads, in the first thread.
-AFL_DEVICE AflFinitePart block_first(AflFinitePart part) {
-	AFL_SHARED AflFinitePart parts[AFL_THREADS];
-	for (uint32_t half = AFL_THREADS / 2; half > 0; half /= 2) {
-		parts[thread_index()] = part;
-		barrier();
-		if (thread_index() < half)
-			part = first_of(part, parts[thread_index() + half]);
-		barrier();
-	}
-	return part;
 }
 
 } // namespace afl

@@ -205,17 +205,8 @@ AFL_KERNEL_OF(AflNorm, afl_nn_norm_gradient, 4) {
 	const double mean = a.statistics[2 * group], scale = a.statistics[2 * group + 1];
 	const double factor = scale * afl::weight_of(a, r.channel);
 	const double shift = a.fixed ? 0 : scale * a.means[2 * group], slope = a.fixed ? 0 : scale * scale * scale * a.means[2 * group + 1];
-	struct Pair {
-		float x, g;
-	};
-	afl::map_rows(
-		r,
-		[&](int64_t row) {
-			const int64_t i = row * a.rows.channels + r.channel;
-			return Pair{a.rows.x[i], a.rows.g[i]};
-		},
-		[&](int64_t row, const Pair &v) {
-			const float h = act.gradient(afl::normalized(norm, v.x), v.g);
-			a.rows.y[row * a.rows.channels + r.channel] = (float)(factor * h - shift - slope * (v.x - mean));
-		});
+	afl::map_gradients(a.rows, r, a.rows.x, [&](float x, float g) {
+		const float h = act.gradient(afl::normalized(norm, x), g);
+		return (float)(factor * h - shift - slope * (x - mean));
+	});
 }

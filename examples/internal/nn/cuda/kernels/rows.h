@@ -68,6 +68,20 @@ template <class Load, class Store> AFL_DEVICE void map_rows(const RowRange &r, L
 		store(row, load(row));
 }
 
+// map_gradients stores f(x, a.g) in a.y for the elements of the thread's rows.
+template <class F> AFL_DEVICE void map_gradients(const AflRows &a, const RowRange &r, const float *x, F f) {
+	struct Pair {
+		float x, g;
+	};
+	map_rows(
+		r,
+		[&](int64_t row) {
+			const int64_t i = row * a.channels + r.channel;
+			return Pair{x[i], a.g[i]};
+		},
+		[&](int64_t row, const Pair &v) { a.y[row * a.channels + r.channel] = f(v.x, v.g); });
+}
+
 // add_rows calls f(row, part) for the thread's rows, which adds to the sums part, and adds
 // these to sums every few rows.
 template <int K, class F> AFL_DEVICE void add_rows(const RowRange &r, double (&sums)[K], F f) {

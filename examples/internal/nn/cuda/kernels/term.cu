@@ -28,16 +28,5 @@ AFL_KERNEL_OF(AflSum, afl_nn_sum_terms, 4) {
 AFL_KERNEL_OF(AflSum, afl_nn_term_gradient, 4) {
 	const afl::RowRange r = afl::row_range(a.rows);
 	const afl::Term p = afl::term_of(a.p, r.sample * a.rows.channels + r.channel, r.channel);
-	struct Pair {
-		float x, g;
-	};
-	afl::map_rows(
-		r,
-		[&](int64_t row) {
-			const int64_t i = row * a.rows.channels + r.channel;
-			return Pair{a.p.x[i], a.rows.g[i]};
-		},
-		[&](int64_t row, const Pair &v) {
-			a.rows.y[row * a.rows.channels + r.channel] = p.act.gradient(afl::normalized(p.norm, v.x), v.g);
-		});
+	afl::map_gradients(a.rows, r, a.p.x, [&](float x, float g) { return p.act.gradient(afl::normalized(p.norm, x), g); });
 }

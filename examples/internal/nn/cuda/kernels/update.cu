@@ -1,6 +1,7 @@
 // Optimizers: clipping by the norm of the gradients, and the update.
 #include "arguments.h"
 #include "each.h"
+#include "first.h"
 #include "stop.h"
 #include "sums.h"
 
@@ -66,18 +67,11 @@ AFL_KERNEL_OF(AflClip, afl_nn_clip_factor, 4) {
 	for (int64_t i = afl::thread_index(); i < a.parts; i += AFL_THREADS) {
 		const double part = a.partials[i];
 		sum += part;
-		if (part - part != 0 && i < bad)
-			bad = i;
+		if (part - part != 0)
+			bad = afl::first_of(bad, i);
 	}
 	sum = afl::block_sum(sum);
-	AFL_SHARED int64_t first[AFL_THREADS];
-	for (uint32_t half = AFL_THREADS / 2; half > 0; half /= 2) {
-		first[afl::thread_index()] = bad;
-		afl::barrier();
-		if (afl::thread_index() < half && first[afl::thread_index() + half] < bad)
-			bad = first[afl::thread_index() + half];
-		afl::barrier();
-	}
+	bad = afl::block_first(bad);
 	if (afl::thread_index() != 0)
 		return;
 	const double norm = afl::square_root(sum), factor = a.most / (norm + 1e-6);
