@@ -71,10 +71,10 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 	}
 	s := topkSum{hostCall: c, ce: ce, described: described}
 	if logits.Dtype() == tensor.Float64 {
-		value, _, err := evalTopK[float64](&s, l)
+		value, _, err := evalTopK[float64](&s, l, &topkMemory64)
 		return value, err
 	}
-	value, overflow, err := evalTopK[float32](&s, l)
+	value, overflow, err := evalTopK[float32](&s, l, &topkMemory32)
 	if overflow && err == nil {
 		return l.evalWide(logits, target, grad, opts)
 	}
@@ -92,9 +92,9 @@ type topkSum struct {
 	selected, valid int
 }
 
-// evalTopK evaluates the loss. It gives up, with overflow, if an element is beyond the range of
-// T.
-func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy) (value *tensor.Dense, overflow bool, err error) {
+// evalTopK evaluates the loss in memory of a pool. It gives up, with overflow, if an element is
+// beyond the range of T.
+func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy, pool *sync.Pool) (value *tensor.Dense, overflow bool, err error) {
 	n := s.batch.N * s.batch.V
 	s.valid = n
 	if s.batch.Target.HasIgnore {
@@ -119,8 +119,8 @@ func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy) (value *tenso
 		}
 		return plan.FromNumber(0), false, nil
 	}
-	m := topkMemory[T]()
-	defer m.release()
+	m := pool.Get().(*topkScratch[T])
+	defer pool.Put(m)
 	if pair, ok := any(m).(*topkScratch[float32]); ok && s.byMargin() {
 		v, finite, err := evalMargins(s, pair)
 		if finite || err != nil {
@@ -167,20 +167,9 @@ type topkScratch[T float32 | float64] struct {
 	elements []T
 	logits   []T
 	grad     []T
-	pool     *sync.Pool
 }
 
-var topkPools [2]sync.Pool
-
-func topkMemory[T float32 | float64]() *topkScratch[T] {
-	pool := &topkPools[unsafe.Sizeof(T(0))/8]
-	if m, ok := pool.Get().(*topkScratch[T]); ok {
-		return m
-	}
-	return &topkScratch[T]{pool: pool}
-}
-
-func (m *topkScratch[T]) release() { m.pool.Put(m) }
+var topkMemory32, topkMemory64 = sync.Pool{New: func() any { return new(topkScratch[float32]) }}, sync.Pool{New: func() any { return new(topkScratch[float64]) }}
 
 // window returns the limits between which the least score of those selected lies, most likely,
 // by a sample of the voxels. score returns that of a voxel, and false for one that is ignored.
