@@ -93,7 +93,7 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 	if pair || activation == plan.Softmax && classes == 2 {
 		return l.evalBinary(c, first, weight)
 	}
-	voxels, err := c.validVoxels()
+	voxels, err := c.meanVoxels()
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +191,7 @@ func (l ExponentialLogarithmic) dice(hit, wrong, share float64) (value float64, 
 // evalBinary evaluates the loss where the probabilities of two classes add up to 1.
 func (l ExponentialLogarithmic) evalBinary(c *hostCall, first int, weight []float64) (*tensor.Dense, error) {
 	pass := cpu.Binary{Batch: &c.batch, Log: true, Factor: [][2]float64{[2]float64(weight)}, Gamma: [][2]float64{{l.GammaCE, l.GammaCE}}}
-	voxels, err := c.validVoxels()
+	voxels, err := c.meanVoxels()
 	if err != nil {
 		return nil, err
 	}

@@ -94,11 +94,11 @@ func (l Lovasz) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*t
 	if err != nil {
 		return nil, err
 	}
-	if c.batch.C >= kernel.NoClass {
-		return nil, refuse("channels of logits", c.batch.C, "at most %d", kernel.NoClass-1)
+	if err := c.checkByteClasses(); err != nil {
+		return nil, err
 	}
-	if all := c.batch.N * c.batch.V; all > math.MaxInt32 {
-		return nil, refuse("voxels of logits", all, "at most %d", math.MaxInt32)
+	if err := c.checkPositions(); err != nil {
+		return nil, err
 	}
 	s := lovaszSum{c, l, classes, present}
 	if logits.Dtype() == tensor.Float32 {

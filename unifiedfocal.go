@@ -105,7 +105,7 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 		// negative voxels have no elements.
 		pass.Channels, pass.Factor, pass.Gamma = true, [][2]float64{{0, weight[0]}, {0, weight[1]}}, [][2]float64{{0, gamma[0]}, {0, gamma[1]}}
 	}
-	voxels, err := c.validVoxels()
+	voxels, err := c.meanVoxels()
 	if err != nil {
 		return nil, err
 	}
