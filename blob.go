@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"sync"
 
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/components"
 	"github.com/x/afl/internal/cpu"
-	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 )
@@ -177,8 +177,8 @@ type blobImage struct {
 // findLesions fills in the images.
 func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	n, c, voxels := b.batch.N, b.batch.C, b.batch.V
-	if c >= kernel.NoClass {
-		return refuse("channels of logits", c, "at most %d", kernel.NoClass-1)
+	if err := b.checkByteClasses(); err != nil {
+		return err
 	}
 	channels := []int{0} // of a single one the class is 1
 	if c > 1 {
@@ -201,11 +201,8 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	// anyway.
 	labels, asIs := b.batch.Target.Tensor.Data().([]uint8)
 	asIs = asIs && c == 1 && ignored == nil
-	if images := n * len(channels); cap(b.images) < images {
-		b.images = append(b.images[:cap(b.images)], make([]blobImage, images-cap(b.images))...)
-	} else {
-		b.images = b.images[:images]
-	}
+	images := n * len(channels)
+	b.images = slices.Grow(b.images[:0], images)[:images]
 	with := make([]int, len(channels)) // samples with a lesion
 	for i := range b.images {
 		image, mask := &b.images[i], lesions.At(i)

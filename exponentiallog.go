@@ -93,7 +93,7 @@ func (l ExponentialLogarithmic) Eval(logits, target, grad *tensor.Dense, opts ..
 	if pair || activation == plan.Softmax && classes == 2 {
 		return l.evalBinary(c, first, weight)
 	}
-	voxels, err := c.validVoxels()
+	voxels, err := c.meanVoxels()
 	if err != nil {
 		return nil, err
 	}
@@ -110,20 +110,14 @@ func (l ExponentialLogarithmic) evalSoftmax(c *hostCall, first int, weight []flo
 	if err != nil {
 		return nil, public(err)
 	}
-	value, groups := 0.0, make([]logDiceSums, len(sums))
-	for i, s := range sums {
-		value += s.Elements
-		groups[i] = logDiceSums{s.TP, s.FP + s.FN}
-	}
-	value = float64(l.LambdaCE*value) / voxels
-	overlap, slopes := l.overlap(c, first, groups)
+	value, slopes := l.value(c, first, sums, voxels)
 	if c.grad != nil {
 		pass.Scale, pass.Slope, pass.Grad = l.LambdaCE/voxels*c.cfg.GradScale, scaleSlopes(slopes, c.cfg.GradScale), c.grad
 		if _, err := c.kernels.LabelPower(&pass); err != nil {
 			return nil, public(err)
 		}
 	}
-	return plan.FromNumber(value + overlap), nil
+	return plan.FromNumber(value), nil
 }
 
 // evalSigmoid evaluates the loss by the sigmoid of each of several channels, of which every one is
@@ -138,52 +132,49 @@ func (l ExponentialLogarithmic) evalSigmoid(c *hostCall, first int, weight []flo
 	if err != nil {
 		return nil, public(err)
 	}
-	value, groups := 0.0, make([]logDiceSums, len(sums))
+	labels := make([]cpu.LabelSums, len(sums))
 	for i, s := range sums {
-		value += s.Elements
-		groups[i] = logDiceSums{s.TP, s.FP + s.FN}
+		labels[i] = cpu.LabelSums{Elements: s.Elements, TP: s.TP, FP: s.FP, FN: s.FN}
 	}
-	value = float64(l.LambdaCE*value) / voxels
-	overlap, slopes := l.overlap(c, first, groups)
+	value, slopes := l.value(c, first, labels, voxels)
 	pass.Slope = slopes
 	if err := c.binaryGradient(&pass, l.LambdaCE/voxels); err != nil {
 		return nil, err
 	}
-	return plan.FromNumber(value + overlap), nil
+	return plan.FromNumber(value), nil
 }
 
-// logDiceSums are the sums of p·t and of the errors of a channel of a sample.
-type logDiceSums struct{ hit, wrong float64 }
-
-// overlap returns the Dice part of the loss from the sums of every sample and channel, and its
-// derivatives by a probability at a voxel of other classes and of the channel's own.
-func (l ExponentialLogarithmic) overlap(c *hostCall, first int, sums []logDiceSums) (value float64, slopes [][2]float64) {
+// value returns the loss from the sums of every sample and channel and the number of voxels that
+// are not ignored, and the derivatives of its Dice part by a probability at a voxel of other
+// classes and of the channel's own.
+func (l ExponentialLogarithmic) value(c *hostCall, first int, sums []cpu.LabelSums, voxels float64) (value float64, slopes [][2]float64) {
+	elements, overlap := 0.0, 0.0
+	for _, s := range sums {
+		elements += s.Elements
+	}
 	samples, classes := c.batch.N, c.batch.C
 	slopes = make([][2]float64, samples*classes)
-	groups := samples
+	size := 1 // samples of a group
 	if l.Batch {
-		groups = 1
+		size = samples
 	}
-	share := l.LambdaDice / float64(groups*(classes-first))
-	for s := range groups {
+	share := l.LambdaDice / float64(samples/size*(classes-first))
+	for from := 0; from < samples; from += size {
 		for k := first; k < classes; k++ {
-			all := sums[s*classes+k]
-			if l.Batch {
-				for n := 1; n < samples; n++ {
-					all.hit += sums[n*classes+k].hit
-					all.wrong += sums[n*classes+k].wrong
-				}
+			hit, wrong := 0.0, 0.0
+			for n := from; n < from+size; n++ {
+				s := sums[n*classes+k]
+				hit += s.TP
+				wrong += s.FP + s.FN
 			}
-			f, d := l.dice(all.hit, all.wrong, share)
-			value += f
-			for n := range samples {
-				if l.Batch || n == s {
-					slopes[n*classes+k] = [2]float64{d.base, d.base - d.hit}
-				}
+			f, d := l.dice(hit, wrong, share)
+			overlap += f
+			for n := from; n < from+size; n++ {
+				slopes[n*classes+k] = [2]float64{d.base, d.base - d.hit}
 			}
 		}
 	}
-	return value, slopes
+	return float64(l.LambdaCE*elements)/voxels + overlap, slopes
 }
 
 // logDice is the derivative of share·(−ln D)^GammaDice with respect to p, base − hit·t.
@@ -200,7 +191,7 @@ func (l ExponentialLogarithmic) dice(hit, wrong, share float64) (value float64, 
 // evalBinary evaluates the loss where the probabilities of two classes add up to 1.
 func (l ExponentialLogarithmic) evalBinary(c *hostCall, first int, weight []float64) (*tensor.Dense, error) {
 	pass := cpu.Binary{Batch: &c.batch, Log: true, Factor: [][2]float64{[2]float64(weight)}, Gamma: [][2]float64{{l.GammaCE, l.GammaCE}}}
-	voxels, err := c.validVoxels()
+	voxels, err := c.meanVoxels()
 	if err != nil {
 		return nil, err
 	}
@@ -219,14 +210,7 @@ func (l ExponentialLogarithmic) evalBinary(c *hostCall, first int, weight []floa
 	}
 	value := float64(l.LambdaCE*elements) / voxels
 	share := l.LambdaDice / float64(len(sums)*(2-first))
-	for i := range pass.Slope {
-		if i == len(sums) { // of a batch as a whole
-			for ; i < len(pass.Slope); i++ {
-				pass.Slope[i] = pass.Slope[0]
-			}
-			break
-		}
-		s := sums[i]
+	for i, s := range sums {
 		f, lesion := l.dice(s.TP, s.FP+s.FN, share)
 		value += f
 		var background logDice
@@ -236,6 +220,9 @@ func (l ExponentialLogarithmic) evalBinary(c *hostCall, first int, weight []floa
 		}
 		base := lesion.base - background.base
 		pass.Slope[i] = [2]float64{base + background.hit, base - lesion.hit}
+	}
+	for i := len(sums); i < len(pass.Slope); i++ { // of a batch as a whole
+		pass.Slope[i] = pass.Slope[0]
 	}
 	if err := c.binaryGradient(&pass, l.LambdaCE/voxels); err != nil {
 		return nil, err

@@ -1,11 +1,13 @@
 package afl
 
 import (
+	"math"
 	"slices"
 
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
+	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 )
@@ -108,20 +110,43 @@ func (c *hostCall) classes(a Activation) (activation plan.Activation, pair bool,
 	return activation, false, err
 }
 
-// validVoxels returns the number of voxels of the batch that are not ignored, at least 1.
-func (c *hostCall) validVoxels() (float64, error) {
+// checkByteClasses refuses more classes than a byte holds beside that of ignored voxels.
+func (c *hostCall) checkByteClasses() error {
+	if c.batch.C >= kernel.NoClass {
+		return refuse("channels of logits", c.batch.C, "at most %d", kernel.NoClass-1)
+	}
+	return nil
+}
+
+// checkPositions refuses more voxels than have positions of 31 bits.
+func (c *hostCall) checkPositions() error {
+	if all := c.batch.N * c.batch.V; all > math.MaxInt32 {
+		return refuse("voxels of logits", all, "at most %d", math.MaxInt32)
+	}
+	return nil
+}
+
+// validVoxels returns the number of voxels of the batch that are not ignored.
+func (c *hostCall) validVoxels() (int, error) {
 	if !c.batch.Target.HasIgnore {
-		return float64(c.batch.N * c.batch.V), nil
+		return c.batch.N * c.batch.V, nil
 	}
 	stats, err := c.kernels.Stats(&c.batch, plan.StatsRequest{})
 	if err != nil {
 		return 0, public(err)
 	}
-	valid := 0.0
+	valid := 0
 	for _, n := range stats.Valid {
-		valid += n
+		valid += int(n)
 	}
-	return max(valid, 1), nil
+	return valid, nil
+}
+
+// meanVoxels returns the number of voxels that a mean is over: those that are not ignored, at
+// least 1.
+func (c *hostCall) meanVoxels() (float64, error) {
+	valid, err := c.validVoxels()
+	return float64(max(valid, 1)), err
 }
 
 // total adds the sums of all samples up: as many as one sample has.

@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"unsafe"
 
 	"gorgonia.org/tensor"
 
@@ -95,17 +94,17 @@ func (l Lovasz) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*t
 	if err != nil {
 		return nil, err
 	}
-	if c.batch.C >= kernel.NoClass {
-		return nil, refuse("channels of logits", c.batch.C, "at most %d", kernel.NoClass-1)
+	if err := c.checkByteClasses(); err != nil {
+		return nil, err
 	}
-	if all := c.batch.N * c.batch.V; all > math.MaxInt32 {
-		return nil, refuse("voxels of logits", all, "at most %d", math.MaxInt32)
+	if err := c.checkPositions(); err != nil {
+		return nil, err
 	}
 	s := lovaszSum{c, l, classes, present}
 	if logits.Dtype() == tensor.Float32 {
-		return evalLovasz[float32](&s)
+		return evalLovasz[float32](&s, &lovaszMemory32)
 	}
-	return evalLovasz[float64](&s)
+	return evalLovasz[float64](&s, &lovaszMemory64)
 }
 
 // lovaszSum is an evaluation.
@@ -132,12 +131,13 @@ func (s *lovaszSum) sets() [][]int {
 	return sets
 }
 
-func evalLovasz[T float32 | float64](s *lovaszSum) (*tensor.Dense, error) {
+// evalLovasz evaluates the loss in memory of a pool.
+func evalLovasz[T float32 | float64](s *lovaszSum, pool *sync.Pool) (*tensor.Dense, error) {
 	n, voxels := s.batch.N, s.batch.V
 	all := n * voxels
 	sets := s.sets()
-	m := lovaszMemory[T]()
-	defer m.release()
+	m := pool.Get().(*lovaszScratch[T])
+	defer pool.Put(m)
 	m.label = cpu.Grow(m.label, all)
 	if err := s.kernels.ClassBytes(m.label, &s.batch); err != nil {
 		return nil, public(err)
@@ -272,20 +272,9 @@ type lovaszScratch[T float32 | float64] struct {
 	increments []T // by set of classes
 	label      []uint8
 	sorter     radixsort.Sorter[T]
-	pool       *sync.Pool
 }
 
-var lovaszPools [2]sync.Pool
-
-func lovaszMemory[T float32 | float64]() *lovaszScratch[T] {
-	pool := &lovaszPools[unsafe.Sizeof(T(0))/8]
-	if m, ok := pool.Get().(*lovaszScratch[T]); ok {
-		return m
-	}
-	return &lovaszScratch[T]{pool: pool}
-}
-
-func (m *lovaszScratch[T]) release() { m.pool.Put(m) }
+var lovaszMemory32, lovaszMemory64 = sync.Pool{New: func() any { return new(lovaszScratch[float32]) }}, sync.Pool{New: func() any { return new(lovaszScratch[float64]) }}
 
 // lovaszGroup is what is sorted together: an image or the batch, and a set of classes.
 type lovaszGroup[T float32 | float64] struct {

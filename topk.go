@@ -56,11 +56,11 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 	if !(l.K > 0 && l.K <= 100) {
 		return nil, refuse("K", l.K, "a number above 0 up to 100")
 	}
-	if c.batch.C >= kernel.NoClass {
-		return nil, refuse("channels of logits", c.batch.C, "at most %d", kernel.NoClass-1)
+	if err := c.checkByteClasses(); err != nil {
+		return nil, err
 	}
-	if all := c.batch.N * c.batch.V; all > math.MaxInt32 {
-		return nil, refuse("voxels of logits", all, "at most %d", math.MaxInt32)
+	if err := c.checkPositions(); err != nil {
+		return nil, err
 	}
 	ce := NewCrossEntropy()
 	ce.Options, ce.LabelSmoothing = l.Options, l.LabelSmoothing
@@ -69,12 +69,12 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 	if err != nil {
 		return nil, err
 	}
-	s := topkSum{hostCall: c, ce: ce, described: described}
+	s := topkSum{hostCall: c, described: described}
 	if logits.Dtype() == tensor.Float64 {
-		value, _, err := evalTopK[float64](&s, l)
+		value, _, err := evalTopK[float64](&s, l, &topkMemory64)
 		return value, err
 	}
-	value, overflow, err := evalTopK[float32](&s, l)
+	value, overflow, err := evalTopK[float32](&s, l, &topkMemory32)
 	if overflow && err == nil {
 		return l.evalWide(logits, target, grad, opts)
 	}
@@ -84,31 +84,22 @@ func (l TopKCrossEntropy) Eval(logits, target, grad *tensor.Dense, opts ...EvalO
 // topkSum is an evaluation.
 type topkSum struct {
 	*hostCall
-	ce        CrossEntropy // un-reduced
-	described *plan.Loss
-	count     int // m of the definition
+	described *plan.Loss // the un-reduced cross-entropy
+	count     int        // m of the definition
 	// selected voxels have elements. The ignored, whose elements are 0, are left out even where
 	// they count.
 	selected, valid int
 }
 
-// evalTopK evaluates the loss. It gives up, with overflow, if an element is beyond the range of
-// T.
-func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy) (value *tensor.Dense, overflow bool, err error) {
+// evalTopK evaluates the loss in memory of a pool. It gives up, with overflow, if an element is
+// beyond the range of T.
+func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy, pool *sync.Pool) (value *tensor.Dense, overflow bool, err error) {
+	if s.valid, err = s.validVoxels(); err != nil {
+		return nil, false, err
+	}
 	n := s.batch.N * s.batch.V
-	s.valid = n
-	if s.batch.Target.HasIgnore {
-		stats, err := s.kernels.Stats(&s.batch, plan.StatsRequest{})
-		if err != nil {
-			return nil, false, public(err)
-		}
-		s.valid = 0
-		for _, v := range stats.Valid {
-			s.valid += int(v)
-		}
-		if l.ValidOnly {
-			n = s.valid
-		}
+	if l.ValidOnly {
+		n = s.valid
 	}
 	s.count = max(1, int(math.Floor(float64(n)*l.K/100)))
 	s.selected = min(s.count, s.valid)
@@ -119,8 +110,8 @@ func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy) (value *tenso
 		}
 		return plan.FromNumber(0), false, nil
 	}
-	m := topkMemory[T]()
-	defer m.release()
+	m := pool.Get().(*topkScratch[T])
+	defer pool.Put(m)
 	if pair, ok := any(m).(*topkScratch[float32]); ok && s.byMargin() {
 		v, finite, err := evalMargins(s, pair)
 		if finite || err != nil {
@@ -167,23 +158,13 @@ type topkScratch[T float32 | float64] struct {
 	elements []T
 	logits   []T
 	grad     []T
-	pool     *sync.Pool
 }
 
-var topkPools [2]sync.Pool
-
-func topkMemory[T float32 | float64]() *topkScratch[T] {
-	pool := &topkPools[unsafe.Sizeof(T(0))/8]
-	if m, ok := pool.Get().(*topkScratch[T]); ok {
-		return m
-	}
-	return &topkScratch[T]{pool: pool}
-}
-
-func (m *topkScratch[T]) release() { m.pool.Put(m) }
+var topkMemory32, topkMemory64 = sync.Pool{New: func() any { return new(topkScratch[float32]) }}, sync.Pool{New: func() any { return new(topkScratch[float64]) }}
 
 // window returns the limits between which the least score of those selected lies, most likely,
-// by a sample of the voxels. score returns that of a voxel, and false for one that is ignored.
+// by a sample of the voxels. scores stores those of the voxels that are not ignored, and returns
+// their number.
 func (m *topkScratch[T]) window(s *topkSum, scores func(voxels []int, dst []T) (n int)) (low, high T) {
 	all := s.batch.N * s.batch.V
 	size := topkSample(all)

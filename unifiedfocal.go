@@ -99,18 +99,13 @@ func (l UnifiedFocal) Eval(logits, target, grad *tensor.Dense, opts ...EvalOptio
 	if l.Symmetric {
 		gamma[1], exponent[0] = l.Gamma, 1-l.Gamma
 	}
-	if pair || activation == plan.Softmax {
-		return l.evalBinary(c, weight, gamma, exponent)
+	pass := cpu.Binary{Batch: &c.batch, Factor: [][2]float64{weight}, Gamma: [][2]float64{gamma}}
+	if !pair && activation == plan.Sigmoid {
+		// The probabilities do not add up to 1: each channel is a problem of two classes whose
+		// negative voxels have no elements.
+		pass.Channels, pass.Factor, pass.Gamma = true, [][2]float64{{0, weight[0]}, {0, weight[1]}}, [][2]float64{{0, gamma[0]}, {0, gamma[1]}}
 	}
-	return l.evalSigmoids(c, weight, gamma, exponent)
-}
-
-// evalSigmoids evaluates the loss by two sigmoids, whose probabilities do not add up to 1: each
-// channel is a problem of two classes whose negative voxels have no elements.
-func (l UnifiedFocal) evalSigmoids(c *hostCall, weight, gamma, exponent [2]float64) (*tensor.Dense, error) {
-	pass := cpu.Binary{Batch: &c.batch, Channels: true,
-		Factor: [][2]float64{{0, weight[0]}, {0, weight[1]}}, Gamma: [][2]float64{{0, gamma[0]}, {0, gamma[1]}}}
-	voxels, err := c.validVoxels()
+	voxels, err := c.meanVoxels()
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +117,22 @@ func (l UnifiedFocal) evalSigmoids(c *hostCall, weight, gamma, exponent [2]float
 	pass.Slope = make([][2]float64, len(sums))
 	for i, s := range sums {
 		elements += s.Elements
-		f, r := l.ratio([]float64{s.TP, s.FP, s.FN}, c.batch.N, exponent[i%2])
+		class := 1
+		if pass.Channels {
+			class = i % 2
+		}
+		f, own := l.ratio([]float64{s.TP, s.FP, s.FN}, c.batch.N, exponent[class])
 		value += f
-		pass.Slope[i] = [2]float64{r.slope(0), r.slope(1)}
+		pass.Slope[i] = [2]float64{own.slope(0), own.slope(1)}
+		if pass.Channels {
+			continue
+		}
+		// What is wrong of one class is wrong of the other.
+		f, other := l.ratio([]float64{s.TN, s.FN, s.FP}, c.batch.N, exponent[0])
+		value += f
+		for y := range pass.Slope[i] {
+			pass.Slope[i][y] -= other.slope(float64(1 - y))
+		}
 	}
 	value += float64(l.Lambda*elements) / voxels
 	if err := c.binaryGradient(&pass, l.Lambda/voxels); err != nil {
@@ -141,35 +149,4 @@ func (l UnifiedFocal) ratio(sums []float64, n int, exponent float64) (value floa
 	share := (1 - l.Lambda) / float64(2*n)
 	r.scale = share * slope
 	return float64(share * f), r
-}
-
-// evalBinary evaluates the loss where the probabilities of both classes add up to 1.
-func (l UnifiedFocal) evalBinary(c *hostCall, weight, gamma, exponent [2]float64) (*tensor.Dense, error) {
-	pass := cpu.Binary{Batch: &c.batch, Factor: [][2]float64{weight}, Gamma: [][2]float64{gamma}}
-	voxels, err := c.validVoxels()
-	if err != nil {
-		return nil, err
-	}
-	sums, err := c.kernels.Binary(&pass)
-	if err != nil {
-		return nil, public(err)
-	}
-	elements, value := 0.0, 0.0
-	pass.Slope = make([][2]float64, len(sums))
-	for i, s := range sums {
-		elements += s.Elements
-		f, lesion := l.ratio([]float64{s.TP, s.FP, s.FN}, len(sums), exponent[1])
-		value += f
-		// What is wrong of one class is wrong of the other.
-		f, background := l.ratio([]float64{s.TN, s.FN, s.FP}, len(sums), exponent[0])
-		value += f
-		for y := range pass.Slope[i] {
-			pass.Slope[i][y] = lesion.slope(float64(y)) - background.slope(float64(1-y))
-		}
-	}
-	value += float64(l.Lambda*elements) / voxels
-	if err := c.binaryGradient(&pass, l.Lambda/voxels); err != nil {
-		return nil, err
-	}
-	return plan.FromNumber(value), nil
 }

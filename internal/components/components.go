@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
 
 	"github.com/x/afl/internal/parallel"
 )
@@ -48,12 +49,9 @@ func Find(mask []uint8, shape [3]int, neighborhood Neighborhood) (runs []Run, co
 	if len(mask) != slices*rows*columns {
 		panic(fmt.Sprintf("components: shape %v has %d voxels, mask has %d", shape, slices*rows*columns, len(mask)))
 	}
-	if neighborhood < Face || neighborhood > Vertex {
-		panic(fmt.Sprintf("components: neighborhood %d is not Face, Edge or Vertex", neighborhood))
-	}
 	words := make([]uint64, (len(mask)+63)/64)
 	pack(words, mask)
-	return FindBits(words, shape, neighborhood)
+	return new(Finder).FindBits(words, shape, neighborhood)
 }
 
 // pack sets the bits of the ones.
@@ -82,20 +80,15 @@ func pack(words []uint64, mask []uint8) {
 
 const packWords = 1 << 10 // of a unit of work
 
-// FindBits is [Find] for a mask of a bit for each voxel, the least significant of a word
-// first. It panics if there are more or fewer words than the voxels take up; the bits after the
-// last voxel are 0.
-func FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []Run, count int) {
-	return new(Finder).FindBits(words, shape, neighborhood)
-}
-
 // Finder finds components in memory that it keeps from call to call.
 type Finder struct {
 	slabs []slab
 	forest
 }
 
-// FindBits is [FindBits]. The runs are valid until the next call.
+// FindBits is [Find] for a mask of a bit for each voxel, the least significant of a word
+// first. It panics if there are more or fewer words than the voxels take up; the bits after the
+// last voxel are 0. The runs are valid until the next call.
 func (f *Finder) FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []Run, count int) {
 	slices, rows, columns := shape[0], shape[1], shape[2]
 	if voxels := slices * rows * columns; len(words) != (voxels+63)/64 {
@@ -154,13 +147,8 @@ func (f *Finder) FindBits(words []uint64, shape [3]int, neighborhood Neighborhoo
 	return f.runs, count
 }
 
-// grow returns s with length n, in the same memory if that is large enough.
-func grow[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return append(s[:cap(s)], make([]T, n-cap(s))...)
-	}
-	return s[:n]
-}
+// grow returns s with length n and the elements that are in its memory.
+func grow[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
 
 // slab is a range of slices.
 type slab struct {
@@ -175,10 +163,10 @@ func (s *slab) scan(words []uint64, f *forest) {
 	rowEnd, end := (row+1)*f.columns, s.to*f.rows*f.columns
 	f.first[row], s.runs = 0, s.runs[:0]
 	for at := row * f.columns; ; {
-		if at = next(words, at, end, 0); at == end {
+		if at = NextBit(words, at, end, 0); at == end {
 			break
 		}
-		stop := next(words, at, end, ^uint64(0))
+		stop := NextBit(words, at, end, ^uint64(0))
 		for at < stop {
 			for at >= rowEnd {
 				row++
@@ -195,9 +183,9 @@ func (s *slab) scan(words []uint64, f *forest) {
 	}
 }
 
-// next returns the first bit from at on, before end, that is 1, or 0 if flip has all bits set;
+// NextBit returns the first bit from at on, before end, that is 1, or 0 if flip has all bits set;
 // or end.
-func next(words []uint64, at, end int, flip uint64) int {
+func NextBit(words []uint64, at, end int, flip uint64) int {
 	if at >= end {
 		return end
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -36,8 +37,8 @@ func hostBatch(dt tensor.Dtype, channels, voxels int, spread float64) *plan.Batc
 		VoxelWeight: tensor.New(tensor.WithBacking(w))}
 }
 
-// probabilities returns p and q of a channel of a voxel of a batch of hostBatch.
-func probabilities(b *plan.Batch, activation plan.Activation, n, c, i int) (p, q float64) {
+// logitOf returns the logit whose sigmoid is the probability of a channel of a voxel.
+func logitOf(b *plan.Batch, activation plan.Activation, n, c, i int) float64 {
 	x := make([]float64, 1)
 	logit := func(c int) float64 {
 		ReadFloats(b.Logits.Data(), (n*b.C+c)*b.V+i, x)
@@ -47,6 +48,12 @@ func probabilities(b *plan.Batch, activation plan.Activation, n, c, i int) (p, q
 	if activation == plan.Softmax {
 		z -= logit(1 - c)
 	}
+	return z
+}
+
+// probabilities returns p and q of a channel of a voxel of a batch of hostBatch.
+func probabilities(b *plan.Batch, activation plan.Activation, n, c, i int) (p, q float64) {
+	z := logitOf(b, activation, n, c, i)
 	return 1 / (1 + math.Exp(-z)), 1 / (1 + math.Exp(z))
 }
 
@@ -75,20 +82,24 @@ func floatsOf(d *tensor.Dense) []float64 {
 	return out
 }
 
-// onAllTiers calls f with the backend of every instruction set and compares what it returns bit
-// by bit.
+// onAllTiers calls f with the backend of every instruction set, on one thread and on several, and
+// compares what it returns bit by bit.
 func onAllTiers(t *testing.T, f func(k Backend) (sums, grad []float64)) (sums, grad []float64) {
 	t.Helper()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	for i, tier := range Tiers() {
 		k, err := New(tier)
 		require.NoError(t, err)
-		s, g := f(k)
-		if i == 0 {
-			sums, grad = s, g
-			continue
+		for _, threads := range []int{1, 3} {
+			runtime.GOMAXPROCS(threads)
+			s, g := f(k)
+			if i == 0 && threads == 1 {
+				sums, grad = s, g
+				continue
+			}
+			require.Equal(t, sums, s, "%s on %d threads", tier, threads)
+			require.Equal(t, grad, g, "%s on %d threads", tier, threads)
 		}
-		require.Equal(t, sums, s, tier)
-		require.Equal(t, grad, g, tier)
 	}
 	return sums, grad
 }
@@ -165,48 +176,95 @@ func TestFields(t *testing.T) {
 	}
 }
 
-// TestBinary compares with the definition.
+// harden makes logits of a batch hostile, not finite where a voxel has weight 0.
+func harden(b *plan.Batch) {
+	weights := floatsOf(b.VoxelWeight)
+	none := []float64{math.NaN(), math.Inf(1), math.Inf(-1), 3e38}
+	some := []float64{0, math.Copysign(0, -1), 1e-45, 17, -17, 40, 88, -88, 104, -104, 800, -800}
+	for i := range b.N * b.C * b.V {
+		voxel := i/(b.C*b.V)*b.V + i%b.V
+		value := some[i/3%len(some)]
+		switch {
+		case weights[voxel] == 0:
+			value = none[i%len(none)]
+		case i%3 != 0:
+			continue
+		}
+		StoreFloats(b.Logits.Data(), i, []float64{value})
+	}
+}
+
+// TestBinary compares with the definition, of two classes and of several channels that are two
+// classes each.
 func TestBinary(t *testing.T) {
-	for _, channels := range []int{1, 2} {
+	for _, form := range []struct {
+		channels int
+		each     bool
+	}{{1, false}, {2, false}, {1, true}, {2, true}, {3, true}} {
 		for _, voxels := range []int{1, 700, 1600} {
 			for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 				for _, spread := range []float64{2, 30} {
 					for _, log := range []bool{false, true} {
-						b := hostBatch(dt, channels, voxels, spread)
-						pass := Binary{Batch: b, Log: log, Factor: [][2]float64{{0.3, 1.7}}, Gamma: [][2]float64{{0.6, 1.4}}, Scale: 0.2, Slope: [][2]float64{{0.5, -0.25}, {-1, 2}}}
+						b := hostBatch(dt, form.channels, voxels, spread)
+						if spread > 2 {
+							harden(b)
+						}
+						pass := Binary{Batch: b, Log: log, Channels: form.each, Factor: [][2]float64{{0.3, 1.7}}, Gamma: [][2]float64{{0.6, 1.4}},
+							Scale: 0.2, Slope: [][2]float64{{0.5, -0.25}, {-1, 2}}}
+						problems := 1
+						if form.each {
+							problems = form.channels
+							pass.Factor = [][2]float64{{0.3, 1.7}, {0, 0.9}, {1.1, 0}}[:problems]
+							pass.Gamma = [][2]float64{{0.6, 1.4}, {1.4, 0.3}, {0, 2}}[:problems]
+							pass.Slope = [][2]float64{{0.5, -0.25}, {-1, 2}, {0, 3}, {-0.5, 0}, {0.75, 1}, {2, -3}}[:b.N*problems]
+						}
 						weights := floatsOf(b.VoxelWeight)
 						if log {
-							pass.Gamma[0][0] = pass.Gamma[0][1]
+							for k := range pass.Gamma {
+								pass.Gamma[k][0] = pass.Gamma[k][1]
+							}
 						}
 						activation := plan.Sigmoid
-						if channels == 2 {
+						if form.channels == 2 && !form.each {
 							activation = plan.Softmax
 						}
-						want, gradient := make([]float64, 2*binarySums), make([]float64, b.N*b.C*voxels)
-						for n := range b.N {
+						want, gradient := make([]float64, b.N*problems*binarySums), make([]float64, b.N*b.C*voxels)
+						for group := range b.N * problems {
+							n, k := group/problems, group%problems
+							channel := form.channels - 1
+							if form.each {
+								channel = k
+							}
 							for i := range voxels {
-								w, y := weights[n*voxels+i], b.Target.Tensor.Data().([]uint8)[n*voxels+i]
-								p, q := probabilities(b, activation, n, channels-1, i)
-								hit, miss, sign := p, q, -1.0
-								if y == 0 {
-									hit, miss, sign = q, p, 1
+								w, y := weights[n*voxels+i], 0
+								if w == 0 {
+									continue
 								}
-								nll := -math.Log1p(-miss)
-								if miss > 0.5 {
-									nll = -math.Log(hit)
+								if isClass(b, b.Target.Tensor.Data().([]uint8)[n*voxels+i], channel) {
+									y = 1
 								}
-								gamma, m := pass.Gamma[0][y], pass.Factor[0][y]
+								p, q := probabilities(b, activation, n, channel, i)
+								z := logitOf(b, activation, n, channel, i)
+								hit, miss, sign := q, p, 1.0
+								if y == 1 {
+									z, hit, miss, sign = -z, p, q, -1
+								}
+								nll := max(0, z) + math.Log1p(math.Exp(-math.Abs(z)))
+								gamma, m := pass.Gamma[k][y], pass.Factor[k][y]
 								element, d := m*math.Pow(miss, gamma)*nll, m*math.Pow(miss, gamma)*(miss+gamma*hit*nll)
 								if log {
-									element, d = m*math.Pow(nll, gamma), m*gamma*math.Pow(nll, gamma-1)*miss
+									element, d = m*math.Pow(nll, gamma), 0
+									if nll > 0 {
+										d = m * gamma * math.Pow(nll, gamma-1) * miss
+									}
 								}
 								t1 := float64(y)
 								for s, v := range []float64{element, p * t1, p * (1 - t1), q * t1, q * (1 - t1)} {
-									want[n*binarySums+s] += w * v
+									want[group*binarySums+s] += w * v
 								}
-								g := w * (sign*pass.Scale*d + pass.Slope[n][y]*p*q)
-								gradient[(n*b.C+channels-1)*voxels+i] = g
-								if channels == 2 {
+								g := w * (sign*pass.Scale*d + pass.Slope[group][y]*p*q)
+								gradient[(n*b.C+channel)*voxels+i] = g
+								if activation == plan.Softmax {
 									gradient[n*b.C*voxels+i] = -g
 								}
 							}
@@ -225,7 +283,7 @@ func TestBinary(t *testing.T) {
 							return sums, floatsOf(second.Grad)
 						})
 						tolerance := map[tensor.Dtype]float64{tensor.Float32: 4e-6, tensor.Float64: 1e-12}[dt]
-						what := fmt.Sprintf("%d channels of %d voxels, %v, spread %v, log=%v", channels, voxels, dt, spread, log)
+						what := fmt.Sprintf("%+v of %d voxels, %v, spread %v, log=%v", form, voxels, dt, spread, log)
 						requireNear(t, want, sums, tolerance, 1e-3, what)
 						requireNear(t, gradient, grad, tolerance, 1, what)
 					}

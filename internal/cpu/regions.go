@@ -192,20 +192,21 @@ func (t *regionTile) uniform() bool {
 	return t.Runs[t.run].Label == t.Runs[t.runAt(t.hi-1)].Label
 }
 
-// eachRun calls f for the part of every run that is in the tile: voxels [start, start+n) of the
-// image from voxel at of the tile on.
-func (t *regionTile) eachRun(f func(start, at, n int)) {
-	for i := t.run; i < len(t.Runs) && t.Voxel[i] < t.hi; i++ {
-		lo, hi := max(t.Voxel[i], t.lo), min(t.Voxel[i+1], t.hi)
-		f(t.Runs[i].Start+lo-t.Voxel[i], lo-t.lo, hi-lo)
-	}
+// has reports whether the tile has voxels of a run from its first one on.
+func (t *regionTile) has(run int) bool { return run < len(t.Runs) && t.Voxel[run] < t.hi }
+
+// part is what the tile has of a run: so many voxels of the image from start on.
+func (t *regionTile) part(run int) (start, n int) {
+	first := t.Voxel[run]
+	lo, hi := max(first, t.lo), min(t.Voxel[run+1], t.hi)
+	return t.Runs[run].Start + lo - first, hi - lo
 }
 
 // eachRegion calls f for voxels [lo, hi) of the tile of every region.
 func (t *regionTile) eachRegion(f func(region, lo, hi int)) {
-	for i := t.run; i < len(t.Runs) && t.Voxel[i] < t.hi; {
+	for i := t.run; t.has(i); {
 		label, lo := t.Runs[i].Label, t.Voxel[i]
-		for i++; i < len(t.Runs) && t.Runs[i].Label == label && t.Voxel[i] < t.hi; i++ {
+		for i++; t.has(i) && t.Runs[i].Label == label; i++ {
 		}
 		f(label-1, max(lo, t.lo)-t.lo, min(t.Voxel[i], t.hi)-t.lo)
 	}
@@ -252,13 +253,13 @@ func gatherRegions[T real](p *regionPass, kernels *rowKernels[T], coef []T, t *r
 		clear(s.weight[n:t.processed])
 		kernels[kernel.RowWeight](a, t.processed)
 		if a.flags&kernel.FlagBad != 0 {
-			var err error
-			t.eachRun(func(start, _, n int) {
-				if err == nil {
-					err = voxelWeights(p.batch, 0, start, start+n, s.wide[:])
+			for i := t.run; t.has(i); i++ {
+				start, n := t.part(i)
+				if err := voxelWeights(p.batch, 0, start, start+n, s.wide[:]); err != nil {
+					return false, err
 				}
-			})
-			return false, err
+			}
+			return false, nil
 		}
 		if isFloat32[T]() && a.flags&kernel.FlagSpecial != 0 {
 			return false, nil
@@ -285,13 +286,15 @@ func (p *regionPass) weightsFit(t *regionTile) bool {
 	if !ok {
 		return true
 	}
-	fit := true
-	t.eachRun(func(start, _, n int) {
+	for i := t.run; t.has(i); i++ {
+		start, n := t.part(i)
 		for _, w := range wide[start : start+n] {
-			fit = fit && (w == 0 || isFactor[float32](w))
+			if w != 0 && !isFactor[float32](w) {
+				return false
+			}
 		}
-	})
-	return fit
+	}
+	return true
 }
 
 // gather copies the numbers of a tile's voxels from a []float32 or []float64.
@@ -306,22 +309,20 @@ func gather[T real](dst []T, src any, t *regionTile) {
 
 func gatherFrom[T, S real](dst []T, src []S, t *regionTile) {
 	at := 0
-	for i := t.run; i < len(t.Runs) && t.Voxel[i] < t.hi; i++ {
-		lo, hi := max(t.Voxel[i], t.lo), min(t.Voxel[i+1], t.hi)
-		start := t.Runs[i].Start + lo - t.Voxel[i]
-		convert(dst[at:at+hi-lo], src[start:start+hi-lo])
-		at += hi - lo
+	for i := t.run; t.has(i); i++ {
+		start, n := t.part(i)
+		convert(dst[at:at+n], src[start:start+n])
+		at += n
 	}
 }
 
 // scatterTo is the opposite.
 func scatterTo[T, S real](dst []S, src []T, t *regionTile) {
 	at := 0
-	for i := t.run; i < len(t.Runs) && t.Voxel[i] < t.hi; i++ {
-		lo, hi := max(t.Voxel[i], t.lo), min(t.Voxel[i+1], t.hi)
-		start := t.Runs[i].Start + lo - t.Voxel[i]
-		convert(dst[start:start+hi-lo], src[at:at+hi-lo])
-		at += hi - lo
+	for i := t.run; t.has(i); i++ {
+		start, n := t.part(i)
+		convert(dst[start:start+n], src[at:at+n])
+		at += n
 	}
 }
 

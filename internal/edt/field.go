@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"sync"
 
+	"github.com/x/afl/internal/components"
 	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/parallel"
 )
@@ -342,8 +343,8 @@ func (r *rowSweep[T]) sweep(dst []T, row []uint64, flip uint64) {
 func fillGaps[T float32 | float64](dst []T, row []uint64, flip uint64, squares []T) {
 	clear(dst)
 	for x := 0; x < len(dst); {
-		from := nextBit(row, ^flip, x, len(dst)) // of a gap
-		to := nextBit(row, flip, from, len(dst))
+		from := components.NextBit(row, x, len(dst), ^flip) // of a gap
+		to := components.NextBit(row, from, len(dst), flip)
 		middle := (from + to) / 2 // from here on the next site is nearer
 		switch {
 		case from == 0:
@@ -358,23 +359,6 @@ func fillGaps[T float32 | float64](dst []T, row []uint64, flip uint64, squares [
 			dst[i] = squares[to-i]
 		}
 		x = to
-	}
-}
-
-// nextBit returns the first bit from x on that is set in a row, all bits being flipped, or
-// end if there is none before it.
-func nextBit(row []uint64, flip uint64, x, end int) int {
-	if x >= end {
-		return end
-	}
-	w := x / 64
-	for word := (row[w] ^ flip) >> (x % 64) << (x % 64); ; word = row[w] ^ flip {
-		if word != 0 {
-			return min(64*w+bits.TrailingZeros64(word), end)
-		}
-		if w++; w == len(row) {
-			return end
-		}
 	}
 }
 

@@ -233,41 +233,31 @@ func row(t tier, r kernel.Row) {
 	case kernel.RowDistance:
 		k.distance()
 	case kernel.RowField:
-		b := k.binary()
-		b.field()
+		k.binary().field()
 	case kernel.RowFieldSquare:
-		b := k.binary()
-		b.fieldSquare()
+		k.binary().fieldSquare()
 	case kernel.RowErrors:
-		b := k.binary()
-		b.errors()
+		k.binary().errors()
 	case kernel.RowBinaryPower:
-		b := k.binary()
-		b.power()
+		k.binary().power()
 	case kernel.RowLogPower:
-		b := k.binary()
-		b.logPower()
+		k.binary().logPower()
 	case kernel.RowBinaryFocal, kernel.RowLogFocal:
-		b := k.binary()
-		b.elements(r == kernel.RowLogFocal)
+		k.binary().elements(r == kernel.RowLogFocal)
 	case kernel.RowSoftmaxField:
 		k.softmaxField()
 	case kernel.RowLabel:
 		k.label()
 	case kernel.RowLabelPower:
-		b := k.buffer(kernel.ArgBuffer)
-		top := k.lit(k.functions().ExpHigh)
-		k.loop(func() { k.storeLogPower(k.loadAt(b(kernel.BufLabel)), top, b(kernel.BufPower)) })
+		k.labelPower()
 	case kernel.RowLabelSums:
 		k.labelSums()
 	case kernel.RowLabelGrad:
 		k.labelGrad()
 	case kernel.RowOverlapElements:
-		b := k.binary()
-		b.overlapElements()
+		k.binary().overlapElements()
 	case kernel.RowOverlapGrad:
-		b := k.binary()
-		b.overlapGrad()
+		k.binary().overlapGrad()
 	default:
 		k.overlapGradient(r)
 	}

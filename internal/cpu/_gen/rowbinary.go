@@ -37,8 +37,8 @@ type binaryRows struct {
 	b       func(row int) Mem
 }
 
-func (k *rowKernel) binary() binaryRows {
-	return binaryRows{k, k.row(kernel.ArgX), k.row(kernel.ArgWeight), k.row(kernel.ArgTarget), k.buffer(kernel.ArgBuffer)}
+func (k *rowKernel) binary() *binaryRows {
+	return &binaryRows{k, k.row(kernel.ArgX), k.row(kernel.ArgWeight), k.row(kernel.ArgTarget), k.buffer(kernel.ArgBuffer)}
 }
 
 // logits loads the weights and the logits, 0 where a voxel takes no part.

@@ -34,6 +34,12 @@ func (k *rowKernel) label() {
 	})
 }
 
+func (k *rowKernel) labelPower() {
+	b := k.buffer(kernel.ArgBuffer)
+	top := k.lit(k.functions().ExpHigh)
+	k.loop(func() { k.storeLogPower(k.loadAt(b(kernel.BufLabel)), top, b(kernel.BufPower)) })
+}
+
 func (k *rowKernel) labelSums() {
 	m, t, e, b := k.row(kernel.ArgWeight), k.row(kernel.ArgTarget), k.row(kernel.ArgExp), k.buffer(kernel.ArgBuffer)
 	k.sumsOf(kernel.RowSumPointwise, kernel.RowSumTP, kernel.RowSumFP, kernel.RowSumFN)
