@@ -449,22 +449,7 @@ func (m *topkScratch[T]) clearGradient(s *topkSum, high T) {
 			e[int(it.At)-lo] = T(math.Inf(1)) // above
 		}
 		for ch := range c {
-			keepAbove(s.kernels, g[before+ch*voxels+lo:][:hi-lo], e, high, scale)
+			cpu.KeepAbove(s.kernels, g[before+ch*voxels+lo:][:hi-lo], e, high, scale)
 		}
 	})
-}
-
-// keepAbove is [cpu.Backend.KeepAbove].
-func keepAbove[T float32 | float64](kernels cpu.Backend, dst, of []T, limit, scale T) {
-	if narrow, ok := any(dst).([]float32); ok {
-		kernels.KeepAbove(narrow, any(of).([]float32), float32(limit), float32(scale))
-		return
-	}
-	for i, v := range of {
-		if v > limit {
-			dst[i] *= scale
-		} else {
-			dst[i] = 0
-		}
-	}
 }

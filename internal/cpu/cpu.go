@@ -48,11 +48,12 @@
 //
 // # Losses that are no plan
 //
-// [Backend.Fields] and [Backend.Binary] make the passes of such losses by row kernels, in the
-// type of the logits and with the same second computation in float64: by the sigmoid of any
-// channels or the softmax of two. [Backend.Visit] is for the rest: it makes tiles of
-// probabilities in float64, whatever the logits' type, and calls a function of the loss on
-// them. Exponentials and logarithms are made by the row kernels, the rest is plain Go.
+// [Backend.Fields], [Backend.Binary], [Backend.LabelPower] and [Backend.RegionSums] make the
+// passes of such losses by row kernels, in the type of the logits and with the same second
+// computation in float64. [Backend.Margins] runs the fused kernels on the voxels whose margin
+// is large. [Backend.Visit] is for the rest: it makes tiles of probabilities in float64,
+// whatever the logits' type, and calls a function of the loss on them. Exponentials and
+// logarithms are made by the row kernels, the rest is plain Go.
 //
 // # Order
 //
@@ -177,8 +178,9 @@ func Grow[T any](s []T, n int) []T {
 
 var sumsPool = sync.Pool{New: func() any { return new([]float64) }}
 
-// sumChunks calls work for every chunk of a batch in an order, each with width accumulators that are zero, and returns the sums of the
-// accumulators over the chunks of each sample, added in order: N×width.
+// sumChunks calls work for every chunk of a batch in an order, each with width accumulators
+// that are zero, and returns the sums of the accumulators over the chunks of each sample, added
+// in order: N×width.
 func sumChunks(n, v, width int, order parallel.Order, work func(c chunk, acc []float64, s *scratch) error) ([]float64, error) {
 	per := chunksPerSample(v)
 	buf := sumsPool.Get().(*[]float64)

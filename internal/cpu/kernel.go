@@ -78,7 +78,7 @@ var plain = kernels{
 	magnitudes: magnitudesGo,
 
 	packMargins: packMarginsGo,
-	keepAbove:   keepAboveGo,
+	keepAbove:   keepAboveGo[float32],
 
 	softMagnitudes: softMagnitudesGo,
 

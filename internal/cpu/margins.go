@@ -156,10 +156,10 @@ func packMarginsGo(above, within []uint64, x0, x1 []float32, class []uint8, limi
 
 // keepAboveGo multiplies the values of dst by scale where the values of another slice are above
 // a limit, and makes the others 0.
-func keepAboveGo(dst, of []float32, limit, scale float32) {
+func keepAboveGo[T real](dst, of []T, limit, scale T) {
 	for i, v := range of[:len(dst)] {
 		if v > limit {
-			dst[i] = float32(dst[i] * scale)
+			dst[i] = T(dst[i] * scale)
 		} else {
 			dst[i] = 0
 		}
@@ -168,8 +168,12 @@ func keepAboveGo(dst, of []float32, limit, scale float32) {
 
 // KeepAbove multiplies the values of dst by scale where the values of another slice are above a
 // limit, and makes the others 0.
-func (k Backend) KeepAbove(dst, of []float32, limit, scale float32) {
-	k.kernels().keepAbove(dst, of, limit, scale)
+func KeepAbove[T real](k Backend, dst, of []T, limit, scale T) {
+	if narrow, ok := any(dst).([]float32); ok {
+		k.kernels().keepAbove(narrow, any(of).([]float32), float32(limit), float32(scale))
+		return
+	}
+	keepAboveGo(dst, of, limit, scale)
 }
 
 // ListAbove returns the sum of the values above high and their number. The positions of those
