@@ -5,12 +5,13 @@ import (
 	"slices"
 	"unsafe"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/selection"
-	"gorgonia.org/tensor"
 )
 
 // evalElements evaluates a loss by elements: those of all voxels are computed, with their

@@ -3,11 +3,12 @@ package afl
 import (
 	"math"
 
+	"gorgonia.org/tensor"
+
 	"github.com/x/afl/internal/cpu"
 	"github.com/x/afl/internal/labels"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
-	"gorgonia.org/tensor"
 )
 
 // byMargin reports whether the elements are those of the softmax of two channels without
