@@ -63,23 +63,45 @@ func do(units int, order Order, newBody func() func(unit int)) {
 			}
 		}
 	}
-	var wg sync.WaitGroup
+	var (
+		wg   sync.WaitGroup
+		left atomic.Int64 // workers that have not finished
+	)
 	wg.Add(workers - 1)
+	left.Store(int64(workers - 1))
 	for worker := 1; worker < workers; worker++ {
 		start(func() {
-			defer wg.Done()
+			defer func() {
+				wg.Done()
+				left.Add(-1)
+			}()
 			work(worker)
 		})
 	}
 	// The caller takes part: on a busy machine it need not wait for a thread to start.
 	work(0)
-	wg.Wait()
+	if !spin(func() bool { return left.Load() == 0 }) {
+		wg.Wait()
+	}
 }
 
-// A goroutine that has done its work waits for more for a short time, without giving up
-// its thread. Waking a thread takes longer than many a piece of work, and a loss of two
-// passes shares work out twice.
-const linger = 50 * time.Microsecond
+// Whoever waits does so for a short time without giving up the thread: a goroutine that has
+// done its work for more, and a caller for the others. Waking a thread takes longer than many
+// a piece of work, and a loss shares work out several times.
+const linger = 100 * time.Microsecond
+
+// spin waits until a condition holds, for a short time, and reports whether it does.
+func spin(until func() bool) bool {
+	for begin := time.Now(); time.Since(begin) < linger; {
+		for range 100 {
+			if until() {
+				return true
+			}
+		}
+		runtime.Gosched() // to what else can run
+	}
+	return false
+}
 
 // waiting is the number of goroutines that wait for work, each of which receives from
 // handed, unless it leaves: whoever lowers the number decides which.
@@ -112,13 +134,19 @@ func next() func() {
 		}
 		return <-handed
 	}
-	for begin := time.Now(); time.Since(begin) < linger; {
-		select {
-		case work := <-handed:
-			return work
-		default:
-			runtime.Gosched() // to what else can run
+	var work func()
+	if spin(func() bool {
+		if len(handed) == 0 {
+			return false
 		}
+		select {
+		case work = <-handed:
+			return true
+		default:
+			return false
+		}
+	}) {
+		return work
 	}
 	if lower() {
 		return nil
