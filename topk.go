@@ -2,13 +2,11 @@ package afl
 
 import (
 	"math"
-	"math/bits"
 	"sync"
 
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl/internal/cpu"
-	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 	"github.com/x/afl/internal/selection"
 )
@@ -106,14 +104,14 @@ func evalTopK[T float32 | float64](s *topkSum, l TopKCrossEntropy, pool *sync.Po
 		}
 		return plan.FromNumber(0), false, nil
 	}
-	m := pool.Get().(*topkScratch[T])
-	defer pool.Put(m)
-	if pair, ok := any(m).(*topkScratch[float32]); ok && s.byMargin() {
-		v, finite, err := evalMargins(s, pair)
+	if s.byMargin() {
+		v, finite, err := s.evalMargins()
 		if finite || err != nil {
 			return plan.FromNumber(v), false, err
 		}
 	}
+	m := pool.Get().(*topkScratch[T])
+	defer pool.Put(m)
 	v, overflow, err := m.evalElements(s)
 	return plan.FromNumber(v), overflow, err
 }
@@ -139,50 +137,11 @@ func (l TopKCrossEntropy) evalWide(logits, target, grad *tensor.Dense, opts []Ev
 // topkScratch is the memory of an evaluation, which another uses again.
 type topkScratch[T float32 | float64] struct {
 	selector selection.Selector[T]
-	listed   [][]selection.Item[T]
-	sample   []T
-	class    []uint8
-	elements []T
-	logits   []T
-	grad     []T
+	listed   []selection.List[T]
+	sample   cpu.Sample[T]
 }
 
 var topkMemory32, topkMemory64 = sync.Pool{New: func() any { return new(topkScratch[float32]) }}, sync.Pool{New: func() any { return new(topkScratch[float64]) }}
-
-// window returns the limits between which the least score of those selected lies, most likely,
-// by a sample of the voxels. scores stores those of the voxels that are not ignored, and returns
-// their number.
-func (m *topkScratch[T]) window(s *topkSum, scores func(voxels []int, dst []T) (n int)) (low, high T) {
-	all := s.batch.N * s.batch.V
-	size := topkSample(all)
-	const part = 1 << 10
-	m.sample = cpu.Grow(m.sample, size)
-	stored := make([]int, (size+part-1)/part)
-	parallel.Each(len(stored), func(p int) {
-		var voxels [part]int
-		lo, hi := p*part, min((p+1)*part, size)
-		for i := range hi - lo {
-			// Not at equal distances, which may be those of a pattern.
-			from, to := (lo+i)*all/size, (lo+i+1)*all/size
-			voxels[i] = from + int(uint64(uint32(lo+i)*0x9e3779b1)*uint64(to-from)>>32)
-		}
-		stored[p] = scores(voxels[:hi-lo], m.sample[lo:hi])
-	})
-	n := 0
-	for p, of := range stored {
-		n += copy(m.sample[n:], m.sample[p*part:][:of])
-	}
-	return m.selector.Window(m.sample[:n], float64(s.selected)/float64(s.valid))
-}
-
-// topkSample is the number of voxels in the sample. More would cost more than the narrower
-// window saves.
-func topkSample(voxels int) int {
-	if voxels < 1<<12 {
-		return 0
-	}
-	return 1 << min(2*bits.Len(uint(voxels))/3, 15)
-}
 
 // narrowed returns the limits for a second pass where those of the first did not enclose the
 // least score of those selected.

@@ -27,7 +27,8 @@ func TestTopKOfManyVoxels(t *testing.T) {
 		"periodic": func(i int) float64 { return r.NormFloat64() + 4*float64(i%19/18) },
 	}
 	for name, draw := range draws {
-		for _, c := range []int{2, 3} {
+		for _, weight := range [][]float64{{1, 1}, {1, 3}, {1, 2, 2}} {
+			c := len(weight)
 			for _, ignore := range []bool{false, true} {
 				wide, narrow, label := make([]float64, n*c*v), make([]float32, n*c*v), make([]uint8, n*v)
 				for i := range wide {
@@ -41,7 +42,7 @@ func TestTopKOfManyVoxels(t *testing.T) {
 				}
 				l, ce := afl.NewTopKCrossEntropy(), afl.NewCrossEntropy()
 				l.K, l.ValidOnly = 7, ignore
-				ce.Reduction = afl.ReduceNone
+				ce.Reduction, ce.Weight, l.Weight = afl.ReduceNone, weight, weight
 				if ignore {
 					l.IgnoreIndex, ce.IgnoreIndex = afl.Ignore(255), afl.Ignore(255)
 				}
@@ -73,7 +74,7 @@ func TestTopKOfManyVoxels(t *testing.T) {
 						grad[at] = each.Data().([]float64)[at] / float64(m)
 					}
 				}
-				what := fmt.Sprintf("%s, %d channels, ignored %v", name, c, ignore)
+				what := fmt.Sprintf("%s, weights %v, ignored %v", name, weight, ignore)
 				got, gotGrad, err := afl.Grad(l, logits, target)
 				require.NoError(t, err)
 				require.InDelta(t, value, got, 1e-12*value, what)

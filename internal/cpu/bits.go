@@ -392,3 +392,26 @@ func packGo(dst []uint64, src []uint8, class uint8) {
 		dst[w] = word
 	}
 }
+
+// positions stores the positions of the bits that are set, plus first, behind the n that there
+// are, and returns the number of all. It stores four at a time, which takes few branches at
+// random, and so up to 3 more.
+func positions(words []uint64, first int, found []uint16, n int) int {
+	for w, word := range words {
+		end := n + bits.OnesCount64(word)
+		base := first + 64*w
+		for ; n < end; n += 4 {
+			next := found[n:][:4]
+			next[0] = uint16(base + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[1] = uint16(base + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[2] = uint16(base + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+			next[3] = uint16(base + bits.TrailingZeros64(word)&63)
+			word &= word - 1
+		}
+		n = end
+	}
+	return n
+}

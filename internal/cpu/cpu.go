@@ -50,8 +50,8 @@
 //
 // [Backend.Fields], [Backend.Binary], [Backend.LabelPower] and [Backend.RegionSums] make the
 // passes of such losses by row kernels, in the type of the logits and with the same second
-// computation in float64. [Backend.Margins] runs the fused kernels on the voxels whose margin
-// is large. [Backend.Visit] is for the rest: it makes tiles of probabilities in float64,
+// computation in float64. [Backend.PickMargins] and [PassAbove] leave out the voxels whose margin
+// or element is small. [Backend.Visit] is for the rest: it makes tiles of probabilities in float64,
 // whatever the logits' type, and calls a function of the loss on them. Exponentials and
 // logarithms are made by the row kernels, the rest is plain Go.
 //
@@ -139,6 +139,12 @@ func units(n int, work func(i int, s *scratch) error) error {
 
 // unitsInOrder is units in an order.
 func unitsInOrder(n int, order parallel.Order, work func(i int, s *scratch) error) error {
+	return unitsOf(n, order, func(*scratch) {}, work)
+}
+
+// unitsOf is units in an order. begin is called for the scratch memory of each goroutine, one
+// after the other, before any unit.
+func unitsOf(n int, order parallel.Order, begin func(s *scratch), work func(i int, s *scratch) error) error {
 	var used []*scratch
 	defer func() {
 		for _, s := range used {
@@ -148,6 +154,7 @@ func unitsInOrder(n int, order parallel.Order, work func(i int, s *scratch) erro
 	return parallel.TryInOrder(n, order, func() func(int) error {
 		s := scratchPool.Get().(*scratch)
 		used = append(used, s)
+		begin(s)
 		return func(i int) error { return work(i, s) }
 	})
 }
@@ -166,6 +173,8 @@ type scratch struct {
 	planes [3]maskPlane
 	row    []float64
 	soft   softScratch
+
+	margins marginScratch
 }
 
 // Grow returns s with length n, in the same memory if that is large enough.

@@ -28,7 +28,8 @@ type float32Pass struct {
 	coef         []logisticCoef
 	softmax      bool // three or more channels by softmax
 	softmaxCoef  []softmaxCoef
-	margins      *marginFilter // nil for all voxels
+	above        *aboveFilter[float32]
+	limits       [2]float32 // of above
 }
 
 // newFloat32Pass returns nil for a pass that row kernels compute. That depends on the
@@ -199,7 +200,15 @@ type stripScratch struct {
 	buf            []float32 // scratch memory of the kernel
 	// The same for the softmax kernels.
 	sums, e, xs, gs []float32
-	margins         marginScratch
+	above           aboveScratch
+	elements        [stripVoxels]float32
+}
+
+// allocate makes the scratch memory of the logistic kernels.
+func (s *stripScratch) allocate() {
+	if s.buf == nil {
+		s.buf, s.rest = alignedFloats(kernel.LogisticBuffer), alignedFloats(kernel.LogisticBuffer)
+	}
 }
 
 // softmaxChunk is chunk for three or more channels by softmax.
@@ -232,12 +241,20 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok
 		}
 		clear(s.sums)
 		whole := (hi - lo) / block * block
-		if whole > 0 {
-			x, g := f.x[base+lo:base+f.C*f.V], f.grad
+		turn := stripVoxels
+		if f.above != nil {
+			turn = kernel.Part
+		}
+		for at := 0; at < whole; at += turn {
+			n := min(turn, whole-at)
+			x, g := f.x[base+lo+at:base+f.C*f.V], f.grad
 			if g != nil {
-				g = g[base+lo : base+f.C*f.V]
+				g = g[base+lo+at : base+f.C*f.V]
 			}
-			f.kernels.softmax(f.variant, x, g, f.V, s.y[:whole], s.sums, k, s.e, stream)
+			f.kernels.softmax(f.variant, x, g, f.V, s.y[at:at+n], s.sums, k, s.e, stream)
+			if f.above != nil {
+				copy(s.elements[at:], s.e[:n])
+			}
 		}
 		if rest := lo + whole; rest < hi {
 			for c := range f.C {
@@ -249,6 +266,12 @@ func (f *float32Pass) softmaxChunk(ch chunk, acc []float64, s *stripScratch) (ok
 					copy(f.grad[base+c*f.V+rest:base+c*f.V+hi], s.gs[c*block:])
 				}
 			}
+			if f.above != nil {
+				copy(s.elements[whole:], s.e[:block])
+			}
+		}
+		if n := (hi - lo + block - 1) / block * block; f.above != nil && !f.above.list(ch, ch.n*f.V+lo, hi-lo, s.y[:n], s.elements[:n], &f.limits, &s.above) {
+			return false, nil
 		}
 		for i, sum := range s.sums {
 			s.acc[i] += float64(sum)
@@ -283,9 +306,7 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 	const width = kernel.Sums * lanes
 	s.acc = Grow(s.acc, units*width)
 	clear(s.acc)
-	if s.buf == nil {
-		s.buf, s.rest = alignedFloats(kernel.LogisticBuffer), alignedFloats(kernel.LogisticBuffer)
-	}
+	s.allocate()
 	stream := (f.variant.Grad || f.variant.Cached) && 4*len(f.grad) >= streamFrom
 	if stream {
 		defer f.kernels.fence()
@@ -324,11 +345,6 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 			for i := hi - lo; i%block != 0; i++ {
 				s.y[i] = noClass
 			}
-			if m := f.margins; m != nil && !m.filter(f.kernels, ch.i, ch.n*f.V+lo, x0, x1, s.y[:(hi-lo+block-1)/block*block], &s.margins) {
-				clear(g0)
-				clear(g1)
-				continue
-			}
 			a := s.acc[u*width : (u+1)*width]
 			f.kernels.logistic(f.variant, x0, x1, g0, g1, s.y[:whole-lo], a, k, s.buf, stream)
 			if whole < hi {
@@ -345,6 +361,9 @@ func (f *float32Pass) chunk(ch chunk, acc []float64, s *stripScratch) (ok bool, 
 				if f.variant.Grad || f.variant.Cached {
 					copy(tail(g1, rest), s.g1[:])
 				}
+			}
+			if f.above != nil && !f.listStrip(ch, lo, whole, hi, s) {
+				return false, nil
 			}
 		}
 	}

@@ -14,8 +14,8 @@ import (
 type kernels struct {
 	name string
 	// logistic is [logisticGo] for at most a strip. buf is scratch memory of
-	// kernel.LogisticBuffer numbers that holds the weights; stream asks for non-temporal stores of what is
-	// written to g0 and g1.
+	// kernel.LogisticBuffer numbers that holds the weights and receives the elements
+	// of an Above kernel; stream asks for non-temporal stores of what is written to g0 and g1.
 	logistic func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, stream bool)
 	// fence completes non-temporal stores.
 	fence func()
@@ -37,10 +37,16 @@ type kernels struct {
 	pack func(dst []uint64, src []uint8, class uint8)
 	// packMap is [packMapGo].
 	packMap func(dst []uint64, src []float32) (hard bool)
-	// packMargins is [packMarginsGo].
-	packMargins func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32)
-	// keepAbove is [keepAboveGo].
-	keepAbove func(dst, of []float32, limit, scale float32)
+	// packAbove32 and packAbove64 are [packAboveGo].
+	packAbove32 func(above, within []uint64, of []float32, limits *[2]float32)
+	packAbove64 func(above, within []uint64, of []float64, limits *[2]float64)
+	// keepFrom32 and keepFrom64 are [keepFromGo].
+	keepFrom32 func(dst, of []float32, limit *float32)
+	keepFrom64 func(dst, of []float64, limit *float64)
+	// pickMargins is that of [pickMarginsBy].
+	pickMargins func(p *marginPick, masks, ones []uint64, x0, x1 []float32, class []uint8, first uint32)
+	// spreadMargins is [spreadMarginsGo]; stream asks for non-temporal stores.
+	spreadMargins func(g0, g1 []float32, masks, ones []uint64, slopes []float32, stream bool) (n int)
 	// unpack is [unpackGo].
 	unpack func(dst []uint8, src []uint64)
 	// widen is [widenGo].
@@ -59,7 +65,7 @@ type kernels struct {
 var plain = kernels{
 	name: "go",
 	logistic: func(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32, _ bool) {
-		logisticGo(v, x0, x1, g0, g1, y, acc, k, buf[kernel.LogisticWeights:])
+		logisticGo(v, x0, x1, g0, g1, y, acc, k, buf)
 	},
 	fence:      func() {},
 	softmax:    softmaxGo,
@@ -77,8 +83,13 @@ var plain = kernels{
 	sumMap:     sumMapGo,
 	magnitudes: magnitudesGo,
 
-	packMargins: packMarginsGo,
-	keepAbove:   keepAboveGo[float32],
+	pickMargins:   pickMarginsBy(packGo, packMarginsGo),
+	spreadMargins: spreadMarginsGo,
+
+	packAbove32: packAboveGo[float32],
+	packAbove64: packAboveGo[float64],
+	keepFrom32:  keepFromGo[float32],
+	keepFrom64:  keepFromGo[float64],
 
 	softMagnitudes: softMagnitudesGo,
 

@@ -3,6 +3,7 @@
 package cpu
 
 import (
+	"math/bits"
 	"unsafe"
 
 	"github.com/x/afl/internal/cpu/kernel"
@@ -66,6 +67,9 @@ func softmaxBy(table *[kernel.Variants]softmaxRoutine) func(kernel.Variant, []fl
 		}
 		if n%block != 0 {
 			panic("cpu: not whole blocks")
+		}
+		if v.Above && n > kernel.Part {
+			panic("cpu: more than a part")
 		}
 		last := (len(k)-1)*pitch + n - 1
 		_, _, _ = x[last], sums[(1+3*len(k))*lanes-1], e[kernel.SoftmaxBuffer(len(k))-1]
@@ -153,17 +157,66 @@ func packMarginsBy(routine func(above, within *uint64, x0, x1 *float32, class *u
 	}
 }
 
-// keepAboveBy returns the kernel that calls a routine for whole blocks and the plain kernel
-// for the rest.
-func keepAboveBy(routine func(dst, of *float32, limits *float32, n int)) func(dst, of []float32, limit, scale float32) {
-	return func(dst, of []float32, limit, scale float32) {
-		n := len(dst) / block * block
-		_ = of[:len(dst)]
-		if n > 0 {
-			limits := [2]float32{limit, scale}
-			routine(&dst[0], &of[0], &limits[0], n)
+// pickMarginsWith returns the kernel of [pickMarginsBy] that calls a routine.
+func pickMarginsWith(routine func(masks, ones *uint64, above, listed *float32, at *uint32, x0, x1 *float32, class *uint8, limits *float32, first uint32, words int) (nAbove, nListed int)) func(p *marginPick, masks, ones []uint64, x0, x1 []float32, class []uint8, first uint32) {
+	return func(p *marginPick, masks, ones []uint64, x0, x1 []float32, class []uint8, first uint32) {
+		n := len(masks)
+		if n == 0 {
+			return
 		}
-		keepAboveGo(dst[n:], of[n:], limit, scale)
+		_, _, _, _ = ones[n-1], x0[64*n-1], x1[64*n-1], class[64*n-1]
+		above, listed, at := p.above[p.nAbove:], p.listed[p.nListed:], p.at[p.nListed:]
+		last := 64*n + compressSlack - 1
+		_, _, _ = above[last], listed[last], at[last]
+		nAbove, nListed := routine(&masks[0], &ones[0], &above[0], &listed[0], &at[0], &x0[0], &x1[0], &class[0], &p.limits[0], first, n)
+		p.nAbove += nAbove
+		p.nListed += nListed
+	}
+}
+
+// spreadMarginsBy returns the kernel that calls a routine.
+func spreadMarginsBy(routine func(g0, g1 *float32, masks, ones *uint64, slopes *float32, words int, stream bool) (n int)) func(g0, g1 []float32, masks, ones []uint64, slopes []float32, stream bool) (n int) {
+	return func(g0, g1 []float32, masks, ones []uint64, slopes []float32, stream bool) (n int) {
+		words := len(masks)
+		if words == 0 {
+			return 0
+		}
+		_, _, _ = g0[64*words-1], g1[64*words-1], ones[words-1]
+		for _, mask := range masks {
+			n += bits.OnesCount64(mask)
+		}
+		if n == 0 {
+			clear(g0[:64*words])
+			clear(g1[:64*words])
+			return 0
+		}
+		_ = slopes[n-1]
+		return routine(&g0[0], &g1[0], &masks[0], &ones[0], &slopes[0], words, stream && aligned(&g0[0]) && aligned(&g1[0]))
+	}
+}
+
+// packAboveBy returns the kernel that calls a routine.
+func packAboveBy[T real](routine func(above, within *uint64, of, limits *T, words int)) func(above, within []uint64, of []T, limits *[2]T) {
+	return func(above, within []uint64, of []T, limits *[2]T) {
+		if n := len(above); n > 0 {
+			_, _ = within[n-1], of[64*n-1]
+			routine(&above[0], &within[0], &of[0], &limits[0], n)
+		}
+	}
+}
+
+// keepFromBy returns the kernel that calls a routine for whole blocks.
+func keepFromBy[T real](routine func(dst, of, limit *T, n int)) func(dst, of []T, limit *T) {
+	return func(dst, of []T, limit *T) {
+		n := len(dst)
+		if n == 0 {
+			return
+		}
+		if n%block != 0 {
+			panic("cpu: not whole blocks")
+		}
+		_ = of[n-1]
+		routine(&dst[0], &of[0], limit, n)
 	}
 }
 

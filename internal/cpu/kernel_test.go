@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -81,13 +82,13 @@ func logisticCase(t *testing.T, impl kernels, v kernel.Variant, n, offset int, l
 	for i := range y {
 		x0[i], x1[i], y[i] = logit(), logit(), class()
 	}
-	weights := make([]float32, n)
-	for i := range weights {
-		weights[i] = float32(i*i%7) / 3 // 0 among them
+	scratch := make([]float32, kernel.LogisticBuffer)
+	for i := range n {
+		scratch[kernel.LogisticWeights+i] = float32(i*i%7) / 3 // 0 among them
 	}
 	type result struct {
-		g0, g1 []float32
-		acc    []float64
+		g0, g1, elements []float32
+		acc              []float64
 	}
 	run := func(of kernels, stream bool) result {
 		g0, intact0 := guarded(n, offset)
@@ -99,18 +100,22 @@ func logisticCase(t *testing.T, impl kernels, v kernel.Variant, n, offset int, l
 		if v.Cached && v.Grad {
 			first := v
 			first.Grad = false
-			logisticGo(first, x0, x1, nil, g1, y, make([]float64, len(acc)), &k, weights)
+			logisticGo(first, x0, x1, nil, g1, y, make([]float64, len(acc)), &k, scratch)
 		}
-		buf := make([]float32, kernel.LogisticBuffer)
-		copy(buf[kernel.LogisticWeights:], weights)
+		buf := slices.Clone(scratch)
 		of.logistic(v, x0, x1, g0, g1, y, acc, &k, buf, stream)
 		assert.True(t, intact0() && intact1(), "%+v wrote past its slices", v)
-		return result{g0, g1, acc}
+		r := result{g0: g0, g1: g1, acc: acc}
+		if v.Above {
+			r.elements = buf[kernel.Strip:][:n]
+		}
+		return r
 	}
 	want := run(plain, false)
 	for _, stream := range []bool{false, true} {
 		got := run(impl, stream)
 		if !sameBits(t, want.acc, got.acc, fmt.Sprintf("%+v sums", v)) ||
+			!sameBits(t, want.elements, got.elements, fmt.Sprintf("%+v elements", v)) ||
 			!sameBits(t, want.g0, got.g0, fmt.Sprintf("%+v gradient of channel 0", v)) ||
 			!sameBits(t, want.g1, got.g1, fmt.Sprintf("%+v gradient", v)) {
 			return false
@@ -123,7 +128,7 @@ func randomCoef(r *rand.Rand) logisticCoef {
 	f := func() float32 { return float32(r.NormFloat64()) }
 	k := logisticCoef{class: uint32(r.IntN(3)), pos: r.Float32(), neg: r.Float32(), gradPos: f(), gradNeg: f(),
 		gammaPos: 3 * r.Float32(), gammaNeg: 3 * r.Float32(), plain: float32(r.IntN(2)),
-		coefPos: f(), coefNeg: f(), slope: f(), coefPos0: f(), coefNeg0: f(), slope0: f()}
+		coefPos: f(), coefNeg: f(), slope: f(), coefPos0: f(), coefNeg0: f(), slope0: f(), low: r.Float32() - 0.2, high: 2 * r.Float32()}
 	return k
 }
 

@@ -25516,6 +25516,1256 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
+// func pairGamma0SumsAboveAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0SumsAboveAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	PREFETCHT0       4224(BX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VMOVUPS          (BX)(DI*4), Z12
+	VMOVUPS          64(BX)(DI*4), Z13
+	VMOVUPS          128(BX)(DI*4), Z14
+	VMOVUPS          192(BX)(DI*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	VPCMPB        $0x04, (CX)(DI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB      (CX)(DI*1), X0, K3
+	VPCMPEQB      16(CX)(DI*1), X0, K4
+	VMOVUPS       (AX)(DI*4), Z8
+	VMOVUPS       64(AX)(DI*4), Z9
+	VMOVUPS       (BX)(DI*4), Z10
+	VMOVUPS       64(BX)(DI*4), Z11
+	VSUBPS        Z10, Z8, Z8
+	VSUBPS        Z11, Z9, Z9
+	VMOVUPS       (SI)(DI*4), Z10
+	VMOVUPS       64(SI)(DI*4), Z11
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z12, K5, Z10
+	VBLENDMPS     Z11, Z13, K6, Z10
+	VMOVUPS       4096(SI)(DI*4), Z10
+	VMOVUPS       4160(SI)(DI*4), Z11
+	VMAXPS        Z8, Z4, Z8
+	VMAXPS        Z9, Z4, Z9
+	VADDPS        Z10, Z8, Z8
+	VADDPS        Z11, Z9, Z9
+	VBLENDMPS     Z6, Z7, K3, Z10
+	VBLENDMPS     Z6, Z7, K4, Z11
+	VMULPS.Z      Z8, Z10, K1, Z8
+	VMULPS.Z      Z9, Z11, K2, Z9
+	VMOVUPS       Z8, 4096(SI)(DI*4)
+	VMOVUPS       Z9, 4160(SI)(DI*4)
+	VCMPPS.BCST   $0x1e, 60(DX), Z8, K3
+	VCMPPS.BCST   $0x1e, 60(DX), Z9, K4
+	VADDPS        Z8, Z2, K3, Z2
+	VADDPS        Z9, Z2, K4, Z2
+	VCMPPS.BCST   $0x15, 56(DX), Z8, K3
+	VCMPPS.BCST   $0x15, 56(DX), Z9, K4
+	KANDW         K1, K3, K1
+	KANDW         K2, K4, K1
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0GradAboveAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0GradAboveAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R10, R9
+
+logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
+	VMOVUPS          (R8)(R9*4), Z8
+	VMOVUPS          64(R8)(R9*4), Z9
+	VMOVUPS          128(R8)(R9*4), Z10
+	VMOVUPS          192(R8)(R9*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB         $0x04, (CX)(R9*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB       (CX)(R9*1), X0, K3
+	VPCMPEQB       16(CX)(R9*1), X0, K4
+	VMOVUPS        (AX)(R9*4), Z8
+	VMOVUPS        64(AX)(R9*4), Z9
+	VMOVUPS        (BX)(R9*4), Z10
+	VMOVUPS        64(BX)(R9*4), Z11
+	VSUBPS         Z10, Z8, Z8
+	VSUBPS         Z11, Z9, Z9
+	VMOVUPS        (R8)(R9*4), Z10
+	VMOVUPS        64(R8)(R9*4), Z11
+	VSUBPS         Z10, Z3, Z12
+	VSUBPS         Z11, Z3, Z13
+	VXORPS         Z5, Z8, K3, Z8
+	VXORPS         Z5, Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z11
+	VMOVUPS        4096(R8)(R9*4), Z12
+	VMOVUPS        4160(R8)(R9*4), Z13
+	VMAXPS         Z8, Z4, Z8
+	VMAXPS         Z9, Z4, Z9
+	VADDPS         Z12, Z8, Z8
+	VADDPS         Z13, Z9, Z9
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMULPS.Z       Z8, Z12, K1, Z8
+	VMULPS.Z       Z9, Z13, K2, Z9
+	VMOVUPS        Z8, 4096(R8)(R9*4)
+	VMOVUPS        Z9, 4160(R8)(R9*4)
+	VCMPPS.BCST    $0x1e, 60(DX), Z8, K5
+	VCMPPS.BCST    $0x1e, 60(DX), Z9, K6
+	VADDPS         Z8, Z2, K5, Z2
+	VADDPS         Z9, Z2, K6, Z2
+	VCMPPS.BCST    $0x15, 56(DX), Z8, K5
+	VCMPPS.BCST    $0x15, 56(DX), Z9, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	VBROADCASTSS   16(DX), Z8
+	VBLENDMPS.BCST 12(DX), Z8, K3, Z9
+	VBLENDMPS.BCST 12(DX), Z8, K4, Z8
+	VMULPS.Z       Z10, Z9, K1, Z9
+	VMULPS.Z       Z11, Z8, K2, Z8
+	VXORPS.Z       Z5, Z9, K1, Z10
+	VXORPS.Z       Z5, Z8, K2, Z11
+	CMPB           stream+72(FP), $0x00
+	JNE            ownPast
+	VMOVUPS        Z9, (SI)(R9*4)
+	VMOVUPS        Z8, 64(SI)(R9*4)
+	JMP            ownStored
+
+ownPast:
+	VMOVNTPS Z9, (SI)(R9*4)
+	VMOVNTPS Z8, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0SumsWeightedAboveAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0SumsWeightedAboveAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         buf+56(FP), SI
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R9, R9
+
+turn:
+	MOVQ         R9, R8
+	ADDQ         $0x00000100, R9
+	CMPQ         R9, n+64(FP)
+	CMOVQGT      n+64(FP), R9
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R8, DI
+
+exponential:
+	PREFETCHT0       4096(AX)(DI*4)
+	PREFETCHT0       4096(BX)(DI*4)
+	PREFETCHT0       4224(AX)(DI*4)
+	PREFETCHT0       4224(BX)(DI*4)
+	VMOVUPS          (AX)(DI*4), Z8
+	VMOVUPS          64(AX)(DI*4), Z9
+	VMOVUPS          128(AX)(DI*4), Z10
+	VMOVUPS          192(AX)(DI*4), Z11
+	VMOVUPS          (BX)(DI*4), Z12
+	VMOVUPS          64(BX)(DI*4), Z13
+	VMOVUPS          128(BX)(DI*4), Z14
+	VMOVUPS          192(BX)(DI*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (SI)(DI*4)
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z10, 128(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R8, DI
+
+logarithm:
+	PREFETCHT0       4160(AX)(DI*4)
+	PREFETCHT0       4160(BX)(DI*4)
+	PREFETCHT0       4288(AX)(DI*4)
+	PREFETCHT0       4288(BX)(DI*4)
+	VMOVUPS          (SI)(DI*4), Z8
+	VMOVUPS          64(SI)(DI*4), Z9
+	VMOVUPS          128(SI)(DI*4), Z10
+	VMOVUPS          192(SI)(DI*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(SI)(DI*4)
+	VMOVUPS          Z11, 192(SI)(DI*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(SI)(DI*4)
+	VMOVUPS          Z9, 4160(SI)(DI*4)
+	VMOVUPS          Z10, 4224(SI)(DI*4)
+	VMOVUPS          Z11, 4288(SI)(DI*4)
+	ADDQ             $0x40, DI
+	CMPQ             DI, R9
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R8, DI
+
+rest:
+	VPCMPB        $0x04, (CX)(DI*1), X1, K1
+	VPCMPB        $0x04, 16(CX)(DI*1), X1, K2
+	VPCMPEQB      (CX)(DI*1), X0, K3
+	VPCMPEQB      16(CX)(DI*1), X0, K4
+	VMOVUPS       8192(SI)(DI*4), Z8
+	VMOVUPS       8256(SI)(DI*4), Z9
+	VCMPPS        $0x1e, Z4, Z8, K5
+	VCMPPS        $0x1e, Z4, Z9, K6
+	KANDW         K1, K5, K1
+	KANDW         K2, K6, K2
+	KANDW         K3, K5, K3
+	KANDW         K4, K6, K4
+	VMOVUPS       (AX)(DI*4), Z8
+	VMOVUPS       64(AX)(DI*4), Z9
+	VMOVUPS       (BX)(DI*4), Z10
+	VMOVUPS       64(BX)(DI*4), Z11
+	VSUBPS        Z10, Z8, Z8
+	VSUBPS        Z11, Z9, Z9
+	VMOVUPS       (SI)(DI*4), Z10
+	VMOVUPS       64(SI)(DI*4), Z11
+	VSUBPS        Z10, Z3, Z12
+	VSUBPS        Z11, Z3, Z13
+	VXORPS        Z5, Z8, K3, Z8
+	VXORPS        Z5, Z9, K4, Z9
+	VPMOVD2M      Z8, K5
+	VPMOVD2M      Z9, K6
+	VBLENDMPS     Z10, Z12, K5, Z10
+	VBLENDMPS     Z11, Z13, K6, Z10
+	VMOVUPS       4096(SI)(DI*4), Z10
+	VMOVUPS       4160(SI)(DI*4), Z11
+	VMAXPS        Z8, Z4, Z8
+	VMAXPS        Z9, Z4, Z9
+	VADDPS        Z10, Z8, Z8
+	VADDPS        Z11, Z9, Z9
+	VBLENDMPS     Z6, Z7, K3, Z10
+	VBLENDMPS     Z6, Z7, K4, Z11
+	VMOVUPS       8192(SI)(DI*4), Z12
+	VMOVUPS       8256(SI)(DI*4), Z13
+	VMULPS        Z12, Z10, Z10
+	VMULPS        Z13, Z11, Z11
+	VMULPS.Z      Z8, Z10, K1, Z8
+	VMULPS.Z      Z9, Z11, K2, Z9
+	VMOVUPS       Z8, 4096(SI)(DI*4)
+	VMOVUPS       Z9, 4160(SI)(DI*4)
+	VCMPPS.BCST   $0x1e, 60(DX), Z8, K3
+	VCMPPS.BCST   $0x1e, 60(DX), Z9, K4
+	VADDPS        Z8, Z2, K3, Z2
+	VADDPS        Z9, Z2, K4, Z2
+	VCMPPS.BCST   $0x15, 56(DX), Z8, K3
+	VCMPPS.BCST   $0x15, 56(DX), Z9, K4
+	KANDW         K1, K3, K1
+	KANDW         K2, K4, K1
+	ADDQ          $0x20, DI
+	CMPQ          DI, R9
+	JL            rest
+	CMPQ          R9, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0GradWeightedAboveAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, MMX+
+TEXT ·pairGamma0GradWeightedAboveAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x1+8(FP), AX
+	MOVQ         y+32(FP), CX
+	MOVQ         k+48(FP), DX
+	MOVQ         x0+0(FP), BX
+	MOVQ         g1+24(FP), SI
+	MOVQ         g0+16(FP), DI
+	MOVQ         buf+56(FP), R8
+	VPBROADCASTB (DX), X0
+	VPBROADCASTB constants<>+32(SB), X1
+	VBROADCASTSS constants<>+64(SB), Z2
+	XORQ         R11, R11
+
+turn:
+	MOVQ         R11, R10
+	ADDQ         $0x00000100, R11
+	CMPQ         R11, n+64(FP)
+	CMOVQGT      n+64(FP), R11
+	VBROADCASTSS constants<>+96(SB), Z3
+	VBROADCASTSS constants<>+128(SB), Z4
+	VBROADCASTSS constants<>+160(SB), Z5
+	VBROADCASTSS constants<>+192(SB), Z6
+	VBROADCASTSS constants<>+224(SB), Z7
+	MOVQ         R10, R9
+
+exponential:
+	PREFETCHT0       4096(AX)(R9*4)
+	PREFETCHT0       4096(BX)(R9*4)
+	PREFETCHT0       4224(AX)(R9*4)
+	PREFETCHT0       4224(BX)(R9*4)
+	VMOVUPS          (AX)(R9*4), Z8
+	VMOVUPS          64(AX)(R9*4), Z9
+	VMOVUPS          128(AX)(R9*4), Z10
+	VMOVUPS          192(AX)(R9*4), Z11
+	VMOVUPS          (BX)(R9*4), Z12
+	VMOVUPS          64(BX)(R9*4), Z13
+	VMOVUPS          128(BX)(R9*4), Z14
+	VMOVUPS          192(BX)(R9*4), Z15
+	VSUBPS           Z12, Z8, Z8
+	VSUBPS           Z13, Z9, Z9
+	VSUBPS           Z14, Z10, Z10
+	VSUBPS           Z15, Z11, Z11
+	VORPS.BCST       constants<>+0(SB), Z8, Z8
+	VORPS.BCST       constants<>+0(SB), Z9, Z9
+	VORPS.BCST       constants<>+0(SB), Z10, Z10
+	VORPS.BCST       constants<>+0(SB), Z11, Z11
+	VMAXPS           Z8, Z3, Z8
+	VMAXPS           Z9, Z3, Z9
+	VMAXPS           Z10, Z3, Z10
+	VMAXPS           Z11, Z3, Z11
+	VMOVAPS          Z5, Z12
+	VMOVAPS          Z5, Z13
+	VMOVAPS          Z5, Z14
+	VMOVAPS          Z5, Z15
+	VFMADD231PS      Z4, Z8, Z12
+	VFMADD231PS      Z4, Z9, Z13
+	VFMADD231PS      Z4, Z10, Z14
+	VFMADD231PS      Z4, Z11, Z15
+	VRNDSCALEPS      $0x00, Z12, Z12
+	VRNDSCALEPS      $0x00, Z13, Z13
+	VRNDSCALEPS      $0x00, Z14, Z14
+	VRNDSCALEPS      $0x00, Z15, Z15
+	VFNMADD231PS     Z6, Z12, Z8
+	VFNMADD231PS     Z6, Z13, Z9
+	VFNMADD231PS     Z6, Z14, Z10
+	VFNMADD231PS     Z6, Z15, Z11
+	VFNMADD231PS     Z7, Z12, Z8
+	VFNMADD231PS     Z7, Z13, Z9
+	VFNMADD231PS     Z7, Z14, Z10
+	VFNMADD231PS     Z7, Z15, Z11
+	VMULPS           Z8, Z8, Z16
+	VMULPS           Z9, Z9, Z17
+	VMULPS           Z10, Z10, Z18
+	VMULPS           Z11, Z11, Z19
+	VBROADCASTSS     constants<>+352(SB), Z20
+	VBROADCASTSS     constants<>+352(SB), Z21
+	VBROADCASTSS     constants<>+352(SB), Z22
+	VBROADCASTSS     constants<>+352(SB), Z23
+	VFMADD231PS.BCST constants<>+384(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+384(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+384(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+384(SB), Z11, Z23
+	VFMADD231PS.BCST constants<>+416(SB), Z16, Z20
+	VFMADD231PS.BCST constants<>+416(SB), Z17, Z21
+	VFMADD231PS.BCST constants<>+416(SB), Z18, Z22
+	VFMADD231PS.BCST constants<>+416(SB), Z19, Z23
+	VBROADCASTSS     constants<>+288(SB), Z24
+	VBROADCASTSS     constants<>+288(SB), Z25
+	VBROADCASTSS     constants<>+288(SB), Z26
+	VBROADCASTSS     constants<>+288(SB), Z27
+	VFMADD231PS.BCST constants<>+320(SB), Z8, Z24
+	VFMADD231PS.BCST constants<>+320(SB), Z9, Z25
+	VFMADD231PS.BCST constants<>+320(SB), Z10, Z26
+	VFMADD231PS.BCST constants<>+320(SB), Z11, Z27
+	VFMADD231PS      Z16, Z20, Z24
+	VFMADD231PS      Z17, Z21, Z25
+	VFMADD231PS      Z18, Z22, Z26
+	VFMADD231PS      Z19, Z23, Z27
+	VFMADD231PS      Z16, Z24, Z8
+	VFMADD231PS      Z17, Z25, Z9
+	VFMADD231PS      Z18, Z26, Z10
+	VFMADD231PS      Z19, Z27, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z10, Z10
+	VADDPS.BCST      constants<>+256(SB), Z11, Z11
+	VSCALEFPS        Z12, Z8, Z8
+	VSCALEFPS        Z13, Z9, Z9
+	VSCALEFPS        Z14, Z10, Z10
+	VSCALEFPS        Z15, Z11, Z11
+	VADDPS.BCST      constants<>+256(SB), Z8, Z12
+	VDIVPS           Z12, Z8, Z8
+	VADDPS.BCST      constants<>+256(SB), Z10, Z12
+	VDIVPS           Z12, Z10, Z10
+	VMOVUPS          Z8, (R8)(R9*4)
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z10, 128(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               exponential
+	VBROADCASTSS     constants<>+448(SB), Z3
+	VBROADCASTSS     constants<>+480(SB), Z4
+	VBROADCASTSS     constants<>+512(SB), Z5
+	VBROADCASTSS     constants<>+544(SB), Z6
+	VBROADCASTSS     constants<>+576(SB), Z7
+	MOVQ             R10, R9
+
+logarithm:
+	PREFETCHT0       4160(AX)(R9*4)
+	PREFETCHT0       4160(BX)(R9*4)
+	PREFETCHT0       4288(AX)(R9*4)
+	PREFETCHT0       4288(BX)(R9*4)
+	VMOVUPS          (R8)(R9*4), Z8
+	VMOVUPS          64(R8)(R9*4), Z9
+	VMOVUPS          128(R8)(R9*4), Z10
+	VMOVUPS          192(R8)(R9*4), Z11
+	VADDPS.BCST      constants<>+256(SB), Z9, Z12
+	VDIVPS           Z12, Z9, Z9
+	VADDPS.BCST      constants<>+256(SB), Z11, Z12
+	VDIVPS           Z12, Z11, Z11
+	VMOVUPS          Z9, 64(R8)(R9*4)
+	VMOVUPS          Z11, 192(R8)(R9*4)
+	VCMPPS           $0x1e, Z4, Z8, K1
+	VCMPPS           $0x1e, Z4, Z9, K2
+	VCMPPS           $0x1e, Z4, Z10, K3
+	VCMPPS           $0x1e, Z4, Z11, K4
+	VFMADD213PS      Z5, Z3, K1, Z8
+	VFMADD213PS      Z5, Z3, K2, Z9
+	VFMADD213PS      Z5, Z3, K3, Z10
+	VFMADD213PS      Z5, Z3, K4, Z11
+	VMULPS           Z8, Z8, Z12
+	VMULPS           Z9, Z9, Z13
+	VMULPS           Z10, Z10, Z14
+	VMULPS           Z11, Z11, Z15
+	VBROADCASTSS     constants<>+800(SB), Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VFMADD231PS.BCST constants<>+832(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+832(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+832(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+832(SB), Z11, Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VBROADCASTSS     constants<>+736(SB), Z23
+	VFMADD231PS.BCST constants<>+768(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+768(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+768(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+768(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VBROADCASTSS     constants<>+672(SB), Z16
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VFMADD231PS.BCST constants<>+704(SB), Z8, Z16
+	VFMADD231PS.BCST constants<>+704(SB), Z9, Z17
+	VFMADD231PS.BCST constants<>+704(SB), Z10, Z18
+	VFMADD231PS.BCST constants<>+704(SB), Z11, Z19
+	VFMADD231PS      Z12, Z20, Z16
+	VFMADD231PS      Z13, Z21, Z17
+	VFMADD231PS      Z14, Z22, Z18
+	VFMADD231PS      Z15, Z23, Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VBROADCASTSS     constants<>+608(SB), Z23
+	VFMADD231PS.BCST constants<>+640(SB), Z8, Z20
+	VFMADD231PS.BCST constants<>+640(SB), Z9, Z21
+	VFMADD231PS.BCST constants<>+640(SB), Z10, Z22
+	VFMADD231PS.BCST constants<>+640(SB), Z11, Z23
+	VFMADD231PS      Z12, Z16, Z20
+	VFMADD231PS      Z13, Z17, Z21
+	VFMADD231PS      Z14, Z18, Z22
+	VFMADD231PS      Z15, Z19, Z23
+	VMOVAPS          Z6, Z16
+	VMOVAPS          Z6, Z17
+	VMOVAPS          Z6, Z18
+	VMOVAPS          Z6, Z19
+	VFMADD231PS      Z8, Z20, Z16
+	VFMADD231PS      Z9, Z21, Z17
+	VFMADD231PS      Z10, Z22, Z18
+	VFMADD231PS      Z11, Z23, Z19
+	VFMADD231PS      Z12, Z16, Z8
+	VFMADD231PS      Z13, Z17, Z9
+	VFMADD231PS      Z14, Z18, Z10
+	VFMADD231PS      Z15, Z19, Z11
+	VADDPS           Z7, Z8, K1, Z8
+	VADDPS           Z7, Z9, K2, Z9
+	VADDPS           Z7, Z10, K3, Z10
+	VADDPS           Z7, Z11, K4, Z11
+	VMOVUPS          Z8, 4096(R8)(R9*4)
+	VMOVUPS          Z9, 4160(R8)(R9*4)
+	VMOVUPS          Z10, 4224(R8)(R9*4)
+	VMOVUPS          Z11, 4288(R8)(R9*4)
+	ADDQ             $0x40, R9
+	CMPQ             R9, R11
+	JL               logarithm
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+64(SB), Z4
+	VBROADCASTSS     constants<>+0(SB), Z5
+	VBROADCASTSS     4(DX), Z6
+	VBROADCASTSS     8(DX), Z7
+	MOVQ             R10, R9
+
+rest:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1088(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+	PREFETCHT0 1088(DI)(R9*4)
+
+fetched:
+	VPCMPB         $0x04, (CX)(R9*1), X1, K1
+	VPCMPB         $0x04, 16(CX)(R9*1), X1, K2
+	VPCMPEQB       (CX)(R9*1), X0, K3
+	VPCMPEQB       16(CX)(R9*1), X0, K4
+	VMOVUPS        8192(R8)(R9*4), Z8
+	VMOVUPS        8256(R8)(R9*4), Z9
+	VCMPPS         $0x1e, Z4, Z8, K5
+	VCMPPS         $0x1e, Z4, Z9, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	KANDW          K3, K5, K3
+	KANDW          K4, K6, K4
+	VMOVUPS        (AX)(R9*4), Z8
+	VMOVUPS        64(AX)(R9*4), Z9
+	VMOVUPS        (BX)(R9*4), Z10
+	VMOVUPS        64(BX)(R9*4), Z11
+	VSUBPS         Z10, Z8, Z8
+	VSUBPS         Z11, Z9, Z9
+	VMOVUPS        (R8)(R9*4), Z10
+	VMOVUPS        64(R8)(R9*4), Z11
+	VSUBPS         Z10, Z3, Z12
+	VSUBPS         Z11, Z3, Z13
+	VXORPS         Z5, Z8, K3, Z8
+	VXORPS         Z5, Z9, K4, Z9
+	VPMOVD2M       Z8, K5
+	VPMOVD2M       Z9, K6
+	VBLENDMPS      Z10, Z12, K5, Z10
+	VBLENDMPS      Z11, Z13, K6, Z11
+	VMOVUPS        4096(R8)(R9*4), Z12
+	VMOVUPS        4160(R8)(R9*4), Z13
+	VMAXPS         Z8, Z4, Z8
+	VMAXPS         Z9, Z4, Z9
+	VADDPS         Z12, Z8, Z8
+	VADDPS         Z13, Z9, Z9
+	VBLENDMPS      Z6, Z7, K3, Z12
+	VBLENDMPS      Z6, Z7, K4, Z13
+	VMOVUPS        8192(R8)(R9*4), Z14
+	VMOVUPS        8256(R8)(R9*4), Z15
+	VMULPS         Z14, Z12, Z12
+	VMULPS         Z15, Z13, Z13
+	VMULPS.Z       Z8, Z12, K1, Z8
+	VMULPS.Z       Z9, Z13, K2, Z9
+	VMOVUPS        Z8, 4096(R8)(R9*4)
+	VMOVUPS        Z9, 4160(R8)(R9*4)
+	VCMPPS.BCST    $0x1e, 60(DX), Z8, K5
+	VCMPPS.BCST    $0x1e, 60(DX), Z9, K6
+	VADDPS         Z8, Z2, K5, Z2
+	VADDPS         Z9, Z2, K6, Z2
+	VCMPPS.BCST    $0x15, 56(DX), Z8, K5
+	VCMPPS.BCST    $0x15, 56(DX), Z9, K6
+	KANDW          K1, K5, K1
+	KANDW          K2, K6, K2
+	VBROADCASTSS   16(DX), Z8
+	VBLENDMPS.BCST 12(DX), Z8, K3, Z9
+	VBLENDMPS.BCST 12(DX), Z8, K4, Z8
+	VMULPS.Z       Z10, Z9, K1, Z9
+	VMULPS.Z       Z11, Z8, K2, Z8
+	VMOVUPS        8192(R8)(R9*4), Z10
+	VMOVUPS        8256(R8)(R9*4), Z11
+	VMULPS         Z10, Z9, Z9
+	VMULPS         Z11, Z8, Z8
+	VXORPS.Z       Z5, Z9, K1, Z10
+	VXORPS.Z       Z5, Z8, K2, Z11
+	CMPB           stream+72(FP), $0x00
+	JNE            ownPast
+	VMOVUPS        Z9, (SI)(R9*4)
+	VMOVUPS        Z8, 64(SI)(R9*4)
+	JMP            ownStored
+
+ownPast:
+	VMOVNTPS Z9, (SI)(R9*4)
+	VMOVNTPS Z8, 64(SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z10, (DI)(R9*4)
+	VMOVUPS Z11, 64(DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z10, (DI)(R9*4)
+	VMOVNTPS Z11, 64(DI)(R9*4)
+
+oppositeStored:
+	ADDQ          $0x20, R9
+	CMPQ          R9, R11
+	JL            rest
+	CMPQ          R11, n+64(FP)
+	JL            turn
+	MOVQ          acc+40(FP), AX
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y2, Z1
+	VADDPD        (AX), Z1, Z1
+	VMOVUPD       Z1, (AX)
+	VCVTPS2PD     Y0, Z0
+	VADDPD        64(AX), Z0, Z0
+	VMOVUPD       Z0, 64(AX)
+	VZEROUPPER
+	RET
+
 // func softmaxGamma0SumsAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
 TEXT ·softmaxGamma0SumsAVX512(SB), NOSPLIT, $0-73
@@ -31862,6 +33112,815 @@ fetched:
 	VMOVUPS          Z2, (R12)(SI*4)
 	VMOVUPS          Z3, 64(R12)(SI*4)
 	JMP              gradientStored
+
+gradientPast:
+	VMOVNTPS Z2, (R12)(SI*4)
+	VMOVNTPS Z3, 64(R12)(SI*4)
+
+gradientStored:
+	ADDQ $0x20, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R13
+	ADDQ $0x00000400, R11
+	ADDQ pitch+16(FP), R12
+	ADDQ $0x20, R9
+	ADDQ $0x00000400, R10
+	ADDQ $0x000000c0, R13
+	DECQ R8
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0SumsAboveAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma0SumsAboveAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPCMPB       $0x04, (CX)(BX*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(BX*1), X0, K2
+	VMOVUPS.Z    (AX)(BX*4), K1, Z1
+	VMOVUPS.Z    64(AX)(BX*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+largestOf:
+	PREFETCHT0     1024(R11)(BX*4)
+	PREFETCHT0     1088(R11)(BX*4)
+	VMOVUPS.Z      (R11)(BX*4), K1, Z5
+	VMOVUPS.Z      64(R11)(BX*4), K2, Z6
+	VMOVUPS        Z5, (R10)(BX*4)
+	VMOVUPS        Z6, 64(R10)(BX*4)
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R8), Z3, K3, Z3
+	VBLENDMPS.BCST (R8), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           $0x00000400, R10
+	ADDQ           pitch+16(FP), R11
+	ADDQ           $0x20, R8
+	ADDQ           $0x00000400, R9
+	ADDQ           $0x000000c0, R12
+	DECQ           DI
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(BX*4)
+	VMOVUPS        Z2, 64(DX)(BX*4)
+	VMOVUPS        Z3, 1024(DX)(BX*4)
+	VMOVUPS        Z4, 1088(DX)(BX*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(BX*4)
+	VMOVUPS        Z2, 2112(DX)(BX*4)
+	ADDQ           $0x20, BX
+	CMPQ           BX, SI
+	JL             largest
+	MOVQ           c+56(FP), R10
+	SHLQ           $0x0a, R10
+	MOVQ           AX, R11
+	MOVQ           k+40(FP), R8
+	LEAQ           8192(DX), R9
+	ADDQ           R9, R10
+	MOVQ           sums+32(FP), R12
+	MOVQ           c+56(FP), DI
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VMOVUPS           (R10)(BX*4), Z1
+	VMOVUPS           64(R10)(BX*4), Z2
+	VMOVUPS           128(R10)(BX*4), Z3
+	VMOVUPS           192(R10)(BX*4), Z4
+	VMOVUPS           (DX)(BX*4), Z5
+	VMOVUPS           64(DX)(BX*4), Z6
+	VMOVUPS           128(DX)(BX*4), Z7
+	VMOVUPS           192(DX)(BX*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+352(SB), Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VBROADCASTSS      constants<>+352(SB), Z16
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z16
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z16
+	VBROADCASTSS      constants<>+288(SB), Z17
+	VBROADCASTSS      constants<>+288(SB), Z18
+	VBROADCASTSS      constants<>+288(SB), Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z20
+	VFMADD231PS       Z9, Z13, Z17
+	VFMADD231PS       Z10, Z14, Z18
+	VFMADD231PS       Z11, Z15, Z19
+	VFMADD231PS       Z12, Z16, Z20
+	VFMADD231PS       Z9, Z17, Z1
+	VFMADD231PS       Z10, Z18, Z2
+	VFMADD231PS       Z11, Z19, Z3
+	VFMADD231PS       Z12, Z20, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R9)(BX*4)
+	VMOVUPS           Z2, 64(R9)(BX*4)
+	VMOVUPS           Z3, 128(R9)(BX*4)
+	VMOVUPS           Z4, 192(R9)(BX*4)
+	VMOVUPS           1024(DX)(BX*4), Z5
+	VMOVUPS           1088(DX)(BX*4), Z6
+	VMOVUPS           1152(DX)(BX*4), Z7
+	VMOVUPS           1216(DX)(BX*4), Z8
+	VPCMPD.BCST       $0x04, (R8), Z5, K1
+	VPCMPD.BCST       $0x04, (R8), Z6, K2
+	VPCMPD.BCST       $0x04, (R8), Z7, K3
+	VPCMPD.BCST       $0x04, (R8), Z8, K4
+	VMOVUPS           2048(DX)(BX*4), Z5
+	VMOVUPS           2112(DX)(BX*4), Z6
+	VMOVUPS           2176(DX)(BX*4), Z7
+	VMOVUPS           2240(DX)(BX*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(BX*4)
+	VMOVUPS           Z2, 2112(DX)(BX*4)
+	VMOVUPS           Z3, 2176(DX)(BX*4)
+	VMOVUPS           Z4, 2240(DX)(BX*4)
+	ADDQ              $0x40, BX
+	CMPQ              BX, SI
+	JL                exponential
+	ADDQ              $0x00000400, R10
+	ADDQ              pitch+16(FP), R11
+	ADDQ              $0x20, R8
+	ADDQ              $0x00000400, R9
+	ADDQ              $0x000000c0, R12
+	DECQ              DI
+	JNZ               exponentialOf
+	XORQ              BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Z1
+	VMOVUPS      2112(DX)(BX*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(BX*4)
+	VMOVUPS      Z4, 3136(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z11
+	MOVQ         c+56(FP), R10
+	SHLQ         $0x0a, R10
+	MOVQ         AX, R11
+	MOVQ         k+40(FP), R8
+	LEAQ         8192(DX), R9
+	ADDQ         R9, R10
+	MOVQ         sums+32(FP), R12
+	MOVQ         c+56(FP), DI
+
+own:
+	VPBROADCASTB   (R8), X11
+	VPCMPEQB       (CX)(BX*1), X11, K1
+	VPCMPEQB       16(CX)(BX*1), X11, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R10)(BX*4), Z11
+	VMOVUPS        64(R10)(BX*4), Z12
+	VBLENDMPS      Z11, Z5, K1, Z5
+	VBLENDMPS      Z12, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R9)(BX*4), Z11
+	VMOVUPS        64(R9)(BX*4), Z12
+	VBLENDMPS      Z11, Z7, K1, Z7
+	VBLENDMPS      Z12, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R8), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R8), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+
+notOwn:
+	ADDQ             $0x00000400, R10
+	ADDQ             pitch+16(FP), R11
+	ADDQ             $0x20, R8
+	ADDQ             $0x00000400, R9
+	ADDQ             $0x000000c0, R12
+	DECQ             DI
+	JNZ              own
+	VMOVUPS          (DX)(BX*4), Z11
+	VMOVUPS          64(DX)(BX*4), Z12
+	VSUBPS           Z5, Z11, Z5
+	VSUBPS           Z6, Z12, Z6
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z11
+	VADDPS.BCST      constants<>+256(SB), Z2, Z12
+	VPSUBD.BCST      constants<>+928(SB), Z11, Z13
+	VPSUBD.BCST      constants<>+928(SB), Z12, Z14
+	VPSRAD           $0x17, Z13, Z13
+	VPSRAD           $0x17, Z14, Z14
+	VPSLLD           $0x17, Z13, Z15
+	VPSLLD           $0x17, Z14, Z16
+	VPSUBD           Z15, Z11, Z11
+	VPSUBD           Z16, Z12, Z12
+	VCVTDQ2PS        Z13, Z13
+	VCVTDQ2PS        Z14, Z14
+	VSUBPS.BCST      constants<>+256(SB), Z11, Z11
+	VSUBPS.BCST      constants<>+256(SB), Z12, Z12
+	VBLENDMPS        Z11, Z1, K1, Z11
+	VBLENDMPS        Z12, Z2, K2, Z12
+	VMOVAPS.Z        Z13, K1, Z13
+	VMOVAPS.Z        Z14, K2, Z14
+	VMULPS           Z11, Z11, Z15
+	VMULPS           Z12, Z12, Z16
+	VBROADCASTSS     constants<>+800(SB), Z17
+	VBROADCASTSS     constants<>+800(SB), Z18
+	VFMADD231PS.BCST constants<>+960(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+960(SB), Z12, Z18
+	VBROADCASTSS     constants<>+736(SB), Z19
+	VBROADCASTSS     constants<>+736(SB), Z20
+	VFMADD231PS.BCST constants<>+992(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+992(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+672(SB), Z17
+	VBROADCASTSS     constants<>+672(SB), Z18
+	VFMADD231PS.BCST constants<>+1024(SB), Z11, Z17
+	VFMADD231PS.BCST constants<>+1024(SB), Z12, Z18
+	VFMADD231PS      Z15, Z19, Z17
+	VFMADD231PS      Z16, Z20, Z18
+	VBROADCASTSS     constants<>+608(SB), Z19
+	VBROADCASTSS     constants<>+608(SB), Z20
+	VFMADD231PS.BCST constants<>+1056(SB), Z11, Z19
+	VFMADD231PS.BCST constants<>+1056(SB), Z12, Z20
+	VFMADD231PS      Z15, Z17, Z19
+	VFMADD231PS      Z16, Z18, Z20
+	VBROADCASTSS     constants<>+1088(SB), Z17
+	VBROADCASTSS     constants<>+1088(SB), Z18
+	VFMADD231PS      Z11, Z19, Z17
+	VFMADD231PS      Z12, Z20, Z18
+	VMULPS.BCST      constants<>+192(SB), Z13, Z19
+	VMULPS.BCST      constants<>+192(SB), Z14, Z20
+	VADDPS           Z11, Z19, Z21
+	VADDPS           Z12, Z20, Z22
+	VSUBPS           Z19, Z21, Z19
+	VSUBPS           Z20, Z22, Z20
+	VSUBPS           Z19, Z11, Z11
+	VSUBPS           Z20, Z12, Z12
+	VFMADD231PS.BCST constants<>+224(SB), Z13, Z11
+	VFMADD231PS.BCST constants<>+224(SB), Z14, Z12
+	VFMADD231PS      Z15, Z17, Z11
+	VFMADD231PS      Z16, Z18, Z12
+	VADDPS           Z11, Z21, Z11
+	VADDPS           Z12, Z22, Z12
+	VADDPS           Z11, Z5, Z5
+	VADDPS           Z12, Z6, Z6
+	VMOVUPS          1024(DX)(BX*4), Z11
+	VMOVUPS          1088(DX)(BX*4), Z12
+	VPMOVZXBD        (CX)(BX*1), Z13
+	VPMOVZXBD        16(CX)(BX*1), Z14
+	VPCMPEQD         Z11, Z13, K1
+	VPCMPEQD         Z12, Z14, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z1
+	VMULPS           Z5, Z9, Z1
+	VMULPS           Z6, Z10, Z2
+	VMOVUPS          Z1, (DX)(BX*4)
+	VMOVUPS          Z2, 64(DX)(BX*4)
+	MOVQ             k+40(FP), R8
+	VCMPPS.BCST      $0x15, 20(R8), Z1, K1
+	VCMPPS.BCST      $0x15, 20(R8), Z2, K1
+	VBROADCASTSS     constants<>+256(SB), Z3
+	VBROADCASTSS     constants<>+256(SB), Z4
+	MOVQ             sums+32(FP), R12
+	VMOVUPS          (R12), Z5
+	VCMPPS.BCST      $0x1e, 24(R8), Z1, K1
+	VCMPPS.BCST      $0x1e, 24(R8), Z2, K2
+	VFMADD231PS      Z1, Z3, K1, Z5
+	VFMADD231PS      Z2, Z4, K2, Z5
+	VMOVUPS          Z5, (R12)
+	ADDQ             $0x20, BX
+	CMPQ             BX, SI
+	JL               value
+	ADDQ             $0x00000400, AX
+	ADDQ             $0x00000100, CX
+	SUBQ             SI, n+64(FP)
+	JNZ              turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0GradAboveAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+
+TEXT ·softmaxGamma0GradAboveAVX512(SB), NOSPLIT, $0-73
+	MOVQ         x+0(FP), AX
+	MOVQ         y+24(FP), CX
+	MOVQ         buf+48(FP), DX
+	MOVQ         grad+8(FP), BX
+	VPBROADCASTB constants<>+64(SB), X0
+	VPBROADCASTB constants<>+32(SB), X0
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPCMPB       $0x04, (CX)(SI*1), X0, K1
+	VPCMPB       $0x04, 16(CX)(SI*1), X0, K2
+	VMOVUPS.Z    (AX)(SI*4), K1, Z1
+	VMOVUPS.Z    64(AX)(SI*4), K2, Z2
+	VBROADCASTSS constants<>+64(SB), Z3
+	VBROADCASTSS constants<>+64(SB), Z4
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0     1024(R12)(SI*4)
+	PREFETCHT0     1088(R12)(SI*4)
+	VMOVUPS.Z      (R12)(SI*4), K1, Z5
+	VMOVUPS.Z      64(R12)(SI*4), K2, Z6
+	VMOVUPS        Z5, (R11)(SI*4)
+	VMOVUPS        Z6, 64(R11)(SI*4)
+	VCMPPS         $0x1e, Z1, Z5, K3
+	VCMPPS         $0x1e, Z2, Z6, K4
+	VBLENDMPS      Z5, Z1, K3, Z1
+	VBLENDMPS      Z6, Z2, K4, Z2
+	VMOVAPS        Z1, Z1
+	VMOVAPS        Z2, Z2
+	VBLENDMPS.BCST (R9), Z3, K3, Z3
+	VBLENDMPS.BCST (R9), Z4, K4, Z4
+	VMOVAPS        Z3, Z3
+	VMOVAPS        Z4, Z4
+	ADDQ           $0x00000400, R11
+	ADDQ           pitch+16(FP), R12
+	ADDQ           $0x20, R9
+	ADDQ           $0x00000400, R10
+	ADDQ           $0x000000c0, R13
+	DECQ           R8
+	JNZ            largestOf
+	VMOVUPS        Z1, (DX)(SI*4)
+	VMOVUPS        Z2, 64(DX)(SI*4)
+	VMOVUPS        Z3, 1024(DX)(SI*4)
+	VMOVUPS        Z4, 1088(DX)(SI*4)
+	VBROADCASTSS   constants<>+64(SB), Z1
+	VBROADCASTSS   constants<>+64(SB), Z2
+	VMOVUPS        Z1, 2048(DX)(SI*4)
+	VMOVUPS        Z2, 2112(DX)(SI*4)
+	ADDQ           $0x20, SI
+	CMPQ           SI, DI
+	JL             largest
+	MOVQ           c+56(FP), R11
+	SHLQ           $0x0a, R11
+	MOVQ           BX, R12
+	MOVQ           k+40(FP), R9
+	LEAQ           8192(DX), R10
+	ADDQ           R10, R11
+	MOVQ           sums+32(FP), R13
+	MOVQ           c+56(FP), R8
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VMOVUPS           (R11)(SI*4), Z1
+	VMOVUPS           64(R11)(SI*4), Z2
+	VMOVUPS           128(R11)(SI*4), Z3
+	VMOVUPS           192(R11)(SI*4), Z4
+	VMOVUPS           (DX)(SI*4), Z5
+	VMOVUPS           64(DX)(SI*4), Z6
+	VMOVUPS           128(DX)(SI*4), Z7
+	VMOVUPS           192(DX)(SI*4), Z8
+	VSUBPS            Z5, Z1, Z1
+	VSUBPS            Z6, Z2, Z2
+	VSUBPS            Z7, Z3, Z3
+	VSUBPS            Z8, Z4, Z4
+	VBROADCASTSS      constants<>+96(SB), Z5
+	VMAXPS            Z1, Z5, Z1
+	VMAXPS            Z2, Z5, Z2
+	VMAXPS            Z3, Z5, Z3
+	VMAXPS            Z4, Z5, Z4
+	VBROADCASTSS      constants<>+160(SB), Z5
+	VBROADCASTSS      constants<>+160(SB), Z6
+	VBROADCASTSS      constants<>+160(SB), Z7
+	VBROADCASTSS      constants<>+160(SB), Z8
+	VFMADD231PS.BCST  constants<>+128(SB), Z1, Z5
+	VFMADD231PS.BCST  constants<>+128(SB), Z2, Z6
+	VFMADD231PS.BCST  constants<>+128(SB), Z3, Z7
+	VFMADD231PS.BCST  constants<>+128(SB), Z4, Z8
+	VRNDSCALEPS       $0x00, Z5, Z5
+	VRNDSCALEPS       $0x00, Z6, Z6
+	VRNDSCALEPS       $0x00, Z7, Z7
+	VRNDSCALEPS       $0x00, Z8, Z8
+	VFNMADD231PS.BCST constants<>+192(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+192(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+192(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+192(SB), Z8, Z4
+	VFNMADD231PS.BCST constants<>+224(SB), Z5, Z1
+	VFNMADD231PS.BCST constants<>+224(SB), Z6, Z2
+	VFNMADD231PS.BCST constants<>+224(SB), Z7, Z3
+	VFNMADD231PS.BCST constants<>+224(SB), Z8, Z4
+	VMULPS            Z1, Z1, Z9
+	VMULPS            Z2, Z2, Z10
+	VMULPS            Z3, Z3, Z11
+	VMULPS            Z4, Z4, Z12
+	VBROADCASTSS      constants<>+352(SB), Z13
+	VBROADCASTSS      constants<>+352(SB), Z14
+	VBROADCASTSS      constants<>+352(SB), Z15
+	VBROADCASTSS      constants<>+352(SB), Z16
+	VFMADD231PS.BCST  constants<>+384(SB), Z1, Z13
+	VFMADD231PS.BCST  constants<>+384(SB), Z2, Z14
+	VFMADD231PS.BCST  constants<>+384(SB), Z3, Z15
+	VFMADD231PS.BCST  constants<>+384(SB), Z4, Z16
+	VFMADD231PS.BCST  constants<>+416(SB), Z9, Z13
+	VFMADD231PS.BCST  constants<>+416(SB), Z10, Z14
+	VFMADD231PS.BCST  constants<>+416(SB), Z11, Z15
+	VFMADD231PS.BCST  constants<>+416(SB), Z12, Z16
+	VBROADCASTSS      constants<>+288(SB), Z17
+	VBROADCASTSS      constants<>+288(SB), Z18
+	VBROADCASTSS      constants<>+288(SB), Z19
+	VBROADCASTSS      constants<>+288(SB), Z20
+	VFMADD231PS.BCST  constants<>+320(SB), Z1, Z17
+	VFMADD231PS.BCST  constants<>+320(SB), Z2, Z18
+	VFMADD231PS.BCST  constants<>+320(SB), Z3, Z19
+	VFMADD231PS.BCST  constants<>+320(SB), Z4, Z20
+	VFMADD231PS       Z9, Z13, Z17
+	VFMADD231PS       Z10, Z14, Z18
+	VFMADD231PS       Z11, Z15, Z19
+	VFMADD231PS       Z12, Z16, Z20
+	VFMADD231PS       Z9, Z17, Z1
+	VFMADD231PS       Z10, Z18, Z2
+	VFMADD231PS       Z11, Z19, Z3
+	VFMADD231PS       Z12, Z20, Z4
+	VADDPS.BCST       constants<>+256(SB), Z1, Z1
+	VADDPS.BCST       constants<>+256(SB), Z2, Z2
+	VADDPS.BCST       constants<>+256(SB), Z3, Z3
+	VADDPS.BCST       constants<>+256(SB), Z4, Z4
+	VSCALEFPS         Z5, Z1, Z1
+	VSCALEFPS         Z6, Z2, Z2
+	VSCALEFPS         Z7, Z3, Z3
+	VSCALEFPS         Z8, Z4, Z4
+	VMOVUPS           Z1, (R10)(SI*4)
+	VMOVUPS           Z2, 64(R10)(SI*4)
+	VMOVUPS           Z3, 128(R10)(SI*4)
+	VMOVUPS           Z4, 192(R10)(SI*4)
+	VMOVUPS           1024(DX)(SI*4), Z5
+	VMOVUPS           1088(DX)(SI*4), Z6
+	VMOVUPS           1152(DX)(SI*4), Z7
+	VMOVUPS           1216(DX)(SI*4), Z8
+	VPCMPD.BCST       $0x04, (R9), Z5, K1
+	VPCMPD.BCST       $0x04, (R9), Z6, K2
+	VPCMPD.BCST       $0x04, (R9), Z7, K3
+	VPCMPD.BCST       $0x04, (R9), Z8, K4
+	VMOVUPS           2048(DX)(SI*4), Z5
+	VMOVUPS           2112(DX)(SI*4), Z6
+	VMOVUPS           2176(DX)(SI*4), Z7
+	VMOVUPS           2240(DX)(SI*4), Z8
+	VMOVAPS.Z         Z1, K1, Z1
+	VMOVAPS.Z         Z2, K2, Z2
+	VMOVAPS.Z         Z3, K3, Z3
+	VMOVAPS.Z         Z4, K4, Z4
+	VADDPS            Z1, Z5, Z1
+	VADDPS            Z2, Z6, Z2
+	VADDPS            Z3, Z7, Z3
+	VADDPS            Z4, Z8, Z4
+	VMOVUPS           Z1, 2048(DX)(SI*4)
+	VMOVUPS           Z2, 2112(DX)(SI*4)
+	VMOVUPS           Z3, 2176(DX)(SI*4)
+	VMOVUPS           Z4, 2240(DX)(SI*4)
+	ADDQ              $0x40, SI
+	CMPQ              SI, DI
+	JL                exponential
+	ADDQ              $0x00000400, R11
+	ADDQ              pitch+16(FP), R12
+	ADDQ              $0x20, R9
+	ADDQ              $0x00000400, R10
+	ADDQ              $0x000000c0, R13
+	DECQ              R8
+	JNZ               exponentialOf
+	XORQ              SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Z1
+	VMOVUPS      2112(DX)(SI*4), Z2
+	VADDPS.BCST  constants<>+256(SB), Z1, Z3
+	VADDPS.BCST  constants<>+256(SB), Z2, Z4
+	VBROADCASTSS constants<>+256(SB), Z5
+	VDIVPS       Z3, Z5, Z3
+	VDIVPS       Z4, Z5, Z4
+	VMOVUPS      Z3, 3072(DX)(SI*4)
+	VMOVUPS      Z4, 3136(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Z5
+	VBROADCASTSS constants<>+64(SB), Z6
+	VBROADCASTSS constants<>+64(SB), Z7
+	VBROADCASTSS constants<>+64(SB), Z8
+	VBROADCASTSS constants<>+64(SB), Z9
+	VBROADCASTSS constants<>+64(SB), Z10
+	VBROADCASTSS constants<>+64(SB), Z11
+	VBROADCASTSS constants<>+64(SB), Z12
+	VBROADCASTSS constants<>+64(SB), Z13
+	VBROADCASTSS constants<>+64(SB), Z13
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         BX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPBROADCASTB   (R9), X13
+	VPCMPEQB       (CX)(SI*1), X13, K1
+	VPCMPEQB       16(CX)(SI*1), X13, K2
+	KORTESTW       K2, K1
+	JEQ            notOwn
+	VMOVUPS        (R11)(SI*4), Z13
+	VMOVUPS        64(R11)(SI*4), Z14
+	VBLENDMPS      Z13, Z5, K1, Z5
+	VBLENDMPS      Z14, Z6, K2, Z6
+	VMOVAPS        Z5, Z5
+	VMOVAPS        Z6, Z6
+	VMOVUPS        (R10)(SI*4), Z13
+	VMOVUPS        64(R10)(SI*4), Z14
+	VBLENDMPS      Z13, Z7, K1, Z7
+	VBLENDMPS      Z14, Z8, K2, Z8
+	VMOVAPS        Z7, Z7
+	VMOVAPS        Z8, Z8
+	VBLENDMPS.BCST 4(R9), Z9, K1, Z9
+	VBLENDMPS.BCST 4(R9), Z10, K2, Z10
+	VMOVAPS        Z9, Z9
+	VMOVAPS        Z10, Z10
+	VBLENDMPS.BCST 8(R9), Z11, K1, Z11
+	VBLENDMPS.BCST 8(R9), Z12, K2, Z12
+	VMOVAPS        Z11, Z11
+	VMOVAPS        Z12, Z12
+
+notOwn:
+	ADDQ             $0x00000400, R11
+	ADDQ             pitch+16(FP), R12
+	ADDQ             $0x20, R9
+	ADDQ             $0x00000400, R10
+	ADDQ             $0x000000c0, R13
+	DECQ             R8
+	JNZ              own
+	VMOVUPS          (DX)(SI*4), Z13
+	VMOVUPS          64(DX)(SI*4), Z14
+	VSUBPS           Z5, Z13, Z5
+	VSUBPS           Z6, Z14, Z6
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z1, K1
+	VCMPPS.BCST      $0x1d, constants<>+544(SB), Z2, K2
+	VADDPS.BCST      constants<>+256(SB), Z1, Z13
+	VADDPS.BCST      constants<>+256(SB), Z2, Z14
+	VPSUBD.BCST      constants<>+928(SB), Z13, Z15
+	VPSUBD.BCST      constants<>+928(SB), Z14, Z16
+	VPSRAD           $0x17, Z15, Z15
+	VPSRAD           $0x17, Z16, Z16
+	VPSLLD           $0x17, Z15, Z17
+	VPSLLD           $0x17, Z16, Z18
+	VPSUBD           Z17, Z13, Z13
+	VPSUBD           Z18, Z14, Z14
+	VCVTDQ2PS        Z15, Z15
+	VCVTDQ2PS        Z16, Z16
+	VSUBPS.BCST      constants<>+256(SB), Z13, Z13
+	VSUBPS.BCST      constants<>+256(SB), Z14, Z14
+	VBLENDMPS        Z13, Z1, K1, Z13
+	VBLENDMPS        Z14, Z2, K2, Z14
+	VMOVAPS.Z        Z15, K1, Z15
+	VMOVAPS.Z        Z16, K2, Z16
+	VMULPS           Z13, Z13, Z17
+	VMULPS           Z14, Z14, Z18
+	VBROADCASTSS     constants<>+800(SB), Z19
+	VBROADCASTSS     constants<>+800(SB), Z20
+	VFMADD231PS.BCST constants<>+960(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+960(SB), Z14, Z20
+	VBROADCASTSS     constants<>+736(SB), Z21
+	VBROADCASTSS     constants<>+736(SB), Z22
+	VFMADD231PS.BCST constants<>+992(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+992(SB), Z14, Z22
+	VFMADD231PS      Z17, Z19, Z21
+	VFMADD231PS      Z18, Z20, Z22
+	VBROADCASTSS     constants<>+672(SB), Z19
+	VBROADCASTSS     constants<>+672(SB), Z20
+	VFMADD231PS.BCST constants<>+1024(SB), Z13, Z19
+	VFMADD231PS.BCST constants<>+1024(SB), Z14, Z20
+	VFMADD231PS      Z17, Z21, Z19
+	VFMADD231PS      Z18, Z22, Z20
+	VBROADCASTSS     constants<>+608(SB), Z21
+	VBROADCASTSS     constants<>+608(SB), Z22
+	VFMADD231PS.BCST constants<>+1056(SB), Z13, Z21
+	VFMADD231PS.BCST constants<>+1056(SB), Z14, Z22
+	VFMADD231PS      Z17, Z19, Z21
+	VFMADD231PS      Z18, Z20, Z22
+	VBROADCASTSS     constants<>+1088(SB), Z19
+	VBROADCASTSS     constants<>+1088(SB), Z20
+	VFMADD231PS      Z13, Z21, Z19
+	VFMADD231PS      Z14, Z22, Z20
+	VMULPS.BCST      constants<>+192(SB), Z15, Z21
+	VMULPS.BCST      constants<>+192(SB), Z16, Z22
+	VADDPS           Z13, Z21, Z23
+	VADDPS           Z14, Z22, Z24
+	VSUBPS           Z21, Z23, Z21
+	VSUBPS           Z22, Z24, Z22
+	VSUBPS           Z21, Z13, Z13
+	VSUBPS           Z22, Z14, Z14
+	VFMADD231PS.BCST constants<>+224(SB), Z15, Z13
+	VFMADD231PS.BCST constants<>+224(SB), Z16, Z14
+	VFMADD231PS      Z17, Z19, Z13
+	VFMADD231PS      Z18, Z20, Z14
+	VADDPS           Z13, Z23, Z13
+	VADDPS           Z14, Z24, Z14
+	VADDPS           Z13, Z5, Z5
+	VADDPS           Z14, Z6, Z6
+	VMOVUPS          1024(DX)(SI*4), Z13
+	VMOVUPS          1088(DX)(SI*4), Z14
+	VPMOVZXBD        (CX)(SI*1), Z15
+	VPMOVZXBD        16(CX)(SI*1), Z16
+	VPCMPEQD         Z13, Z15, K1
+	VPCMPEQD         Z14, Z16, K2
+	VSUBPS           Z7, Z1, Z7
+	VSUBPS           Z8, Z2, Z8
+	VADDPS.BCST      constants<>+256(SB), Z7, Z7
+	VADDPS.BCST      constants<>+256(SB), Z8, Z8
+	VBLENDMPS        Z1, Z7, K1, Z1
+	VBLENDMPS        Z2, Z8, K2, Z2
+	VMULPS           Z3, Z1, Z1
+	VMULPS           Z4, Z2, Z2
+	VMULPS           Z5, Z9, Z3
+	VMULPS           Z6, Z10, Z4
+	VMOVUPS          Z3, (DX)(SI*4)
+	VMOVUPS          Z4, 64(DX)(SI*4)
+	MOVQ             k+40(FP), R9
+	VCMPPS.BCST      $0x15, 20(R9), Z3, K1
+	VCMPPS.BCST      $0x15, 20(R9), Z4, K2
+	VBROADCASTSS     constants<>+256(SB), Z5
+	VBROADCASTSS     constants<>+256(SB), Z6
+	VMOVAPS.Z        Z11, K1, Z7
+	VMOVAPS.Z        Z12, K2, Z8
+	VMOVUPS          Z7, 4096(DX)(SI*4)
+	VMOVUPS          Z8, 4160(DX)(SI*4)
+	VMULPS           Z1, Z11, Z1
+	VMULPS           Z2, Z12, Z2
+	VXORPS.BCST      constants<>+0(SB), Z1, Z1
+	VXORPS.BCST      constants<>+0(SB), Z2, Z2
+	VMOVAPS.Z        Z1, K1, Z1
+	VMOVAPS.Z        Z2, K2, Z2
+	VMOVUPS          Z1, 5120(DX)(SI*4)
+	VMOVUPS          Z2, 5184(DX)(SI*4)
+	MOVQ             sums+32(FP), R13
+	VMOVUPS          (R13), Z1
+	VCMPPS.BCST      $0x1e, 24(R9), Z3, K1
+	VCMPPS.BCST      $0x1e, 24(R9), Z4, K2
+	VFMADD231PS      Z3, Z5, K1, Z1
+	VFMADD231PS      Z4, Z6, K2, Z1
+	VMOVUPS          Z1, (R13)
+	ADDQ             $0x20, SI
+	CMPQ             SI, DI
+	JL               value
+	MOVQ             c+56(FP), R11
+	SHLQ             $0x0a, R11
+	MOVQ             BX, R12
+	MOVQ             k+40(FP), R9
+	LEAQ             8192(DX), R10
+	ADDQ             R10, R11
+	MOVQ             sums+32(FP), R13
+	MOVQ             c+56(FP), R8
+
+writeOf:
+	ADDQ         $0x40, R13
+	VPBROADCASTB (R9), X1
+	XORQ         SI, SI
+
+write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R12)(SI*4)
+	PREFETCHT0 1088(R12)(SI*4)
+
+fetched:
+	VMOVUPS  (R10)(SI*4), Z2
+	VMOVUPS  64(R10)(SI*4), Z3
+	VMOVUPS  3072(DX)(SI*4), Z4
+	VMOVUPS  3136(DX)(SI*4), Z5
+	VMULPS   Z4, Z2, Z2
+	VMULPS   Z5, Z3, Z3
+	VPCMPEQB (CX)(SI*1), X1, K1
+	VPCMPEQB 16(CX)(SI*1), X1, K2
+	VMOVUPS  4096(DX)(SI*4), Z4
+	VMOVUPS  4160(DX)(SI*4), Z5
+	VMULPS   Z2, Z4, Z2
+	VMULPS   Z3, Z5, Z3
+	VMOVUPS  5120(DX)(SI*4), K1, Z2
+	VMOVUPS  5184(DX)(SI*4), K2, Z3
+	CMPB     stream+72(FP), $0x00
+	JNE      gradientPast
+	VMOVUPS  Z2, (R12)(SI*4)
+	VMOVUPS  Z3, 64(R12)(SI*4)
+	JMP      gradientStored
 
 gradientPast:
 	VMOVNTPS Z2, (R12)(SI*4)
@@ -51923,6 +53982,882 @@ oppositeStored:
 	VZEROUPPER
 	RET
 
+// func pairGamma0SumsAboveAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0SumsAboveAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VBROADCASTSS 60(DX), Y2
+	VCMPPS       $0x1e, Y2, Y0, Y2
+	VANDPS       Y0, Y2, Y2
+	VADDPS       (SP)(R10*1), Y2, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	VBROADCASTSS 56(DX), Y2
+	VCMPPS       $0x15, Y2, Y0, Y0
+	VANDPS       Y1, Y0, Y0
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0GradAboveAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0GradAboveAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS      (R8)(R9*4), Y0
+	VMOVUPS      32(R8)(R9*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y4
+	VMULPS       Y2, Y4, Y2
+	VANDPS       Y2, Y1, Y2
+	VMOVUPS      Y2, 4096(R8)(R9*4)
+	VBROADCASTSS 60(DX), Y4
+	VCMPPS       $0x1e, Y4, Y2, Y4
+	VANDPS       Y2, Y4, Y4
+	VADDPS       (SP)(R12*1), Y4, Y4
+	VMOVUPS      Y4, (SP)(R12*1)
+	VBROADCASTSS 56(DX), Y4
+	VCMPPS       $0x15, Y4, Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 12(DX), Y4
+	VBLENDVPS    Y0, Y4, Y2, Y0
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0SumsWeightedAboveAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0SumsWeightedAboveAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    buf+56(FP), SI
+	XORQ    R10, R10
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R9, R9
+
+turn:
+	MOVQ    R9, R8
+	ADDQ    $0x00000100, R9
+	CMPQ    R9, n+64(FP)
+	CMOVQGT n+64(FP), R9
+	MOVQ    R8, DI
+
+exponential:
+	VMOVUPS      (AX)(DI*4), Y0
+	VMOVUPS      32(AX)(DI*4), Y1
+	VMOVUPS      (BX)(DI*4), Y2
+	VMOVUPS      32(BX)(DI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (SI)(DI*4)
+	VMOVUPS      Y1, 32(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           exponential
+	MOVQ         R8, DI
+
+logarithm:
+	VMOVUPS      (SI)(DI*4), Y0
+	VMOVUPS      32(SI)(DI*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VMOVUPS      Y1, 4128(SI)(DI*4)
+	ADDQ         $0x10, DI
+	CMPQ         DI, R9
+	JL           logarithm
+	MOVQ         R8, DI
+
+rest:
+	PREFETCHT0   4096(AX)(DI*4)
+	PREFETCHT0   4096(BX)(DI*4)
+	VPMOVZXBD    (CX)(DI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(SI)(DI*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(DI*4), Y2
+	VMOVUPS      (BX)(DI*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (SI)(DI*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(SI)(DI*4), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VADDPS       Y3, Y2, Y2
+	VBROADCASTSS 8(DX), Y3
+	VBROADCASTSS 4(DX), Y4
+	VBLENDVPS    Y0, Y4, Y3, Y0
+	VMOVUPS      8192(SI)(DI*4), Y3
+	VMULPS       Y3, Y0, Y0
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 4096(SI)(DI*4)
+	VBROADCASTSS 60(DX), Y2
+	VCMPPS       $0x1e, Y2, Y0, Y2
+	VANDPS       Y0, Y2, Y2
+	VADDPS       (SP)(R10*1), Y2, Y2
+	VMOVUPS      Y2, (SP)(R10*1)
+	VBROADCASTSS 56(DX), Y2
+	VCMPPS       $0x15, Y2, Y0, Y0
+	VANDPS       Y1, Y0, Y0
+	XORQ         $0x20, R10
+	ADDQ         $0x08, DI
+	CMPQ         DI, R9
+	JL           rest
+	CMPQ         R9, n+64(FP)
+	JL           turn
+	MOVQ         acc+40(FP), AX
+	VCVTPS2PD    (SP), Y0
+	VADDPD       (AX), Y0, Y0
+	VMOVUPD      Y0, (AX)
+	VCVTPS2PD    16(SP), Y0
+	VADDPD       32(AX), Y0, Y0
+	VMOVUPD      Y0, 32(AX)
+	VCVTPS2PD    32(SP), Y0
+	VADDPD       64(AX), Y0, Y0
+	VMOVUPD      Y0, 64(AX)
+	VCVTPS2PD    48(SP), Y0
+	VADDPD       96(AX), Y0, Y0
+	VMOVUPD      Y0, 96(AX)
+	VZEROUPPER
+	RET
+
+// func pairGamma0GradWeightedAboveAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+// Requires: AVX, AVX2, CMOV, FMA3, MMX+
+TEXT ·pairGamma0GradWeightedAboveAVX2(SB), NOSPLIT, $64-73
+	MOVQ    x1+8(FP), AX
+	MOVQ    y+32(FP), CX
+	MOVQ    k+48(FP), DX
+	MOVQ    x0+0(FP), BX
+	MOVQ    g1+24(FP), SI
+	MOVQ    g0+16(FP), DI
+	MOVQ    buf+56(FP), R8
+	XORQ    R12, R12
+	VXORPS  Y0, Y0, Y0
+	VMOVUPS Y0, (SP)
+	VMOVUPS Y0, 32(SP)
+	XORQ    R11, R11
+
+turn:
+	MOVQ    R11, R10
+	ADDQ    $0x00000100, R11
+	CMPQ    R11, n+64(FP)
+	CMOVQGT n+64(FP), R11
+	MOVQ    R10, R9
+
+exponential:
+	VMOVUPS      (AX)(R9*4), Y0
+	VMOVUPS      32(AX)(R9*4), Y1
+	VMOVUPS      (BX)(R9*4), Y2
+	VMOVUPS      32(BX)(R9*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VORPS        constants<>+0(SB), Y0, Y0
+	VORPS        constants<>+0(SB), Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VADDPS       constants<>+256(SB), Y0, Y2
+	VDIVPS       Y2, Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMOVUPS      Y0, (R8)(R9*4)
+	VMOVUPS      Y1, 32(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           exponential
+	MOVQ         R10, R9
+
+logarithm:
+	VMOVUPS      (R8)(R9*4), Y0
+	VMOVUPS      32(R8)(R9*4), Y1
+	VCMPPS       $0x1e, constants<>+480(SB), Y0, Y2
+	VCMPPS       $0x1e, constants<>+480(SB), Y1, Y3
+	VBROADCASTSS constants<>+512(SB), Y4
+	VBROADCASTSS constants<>+512(SB), Y5
+	VFMADD231PS  constants<>+448(SB), Y0, Y4
+	VFMADD231PS  constants<>+448(SB), Y1, Y5
+	VBLENDVPS    Y2, Y4, Y0, Y0
+	VBLENDVPS    Y3, Y5, Y1, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+800(SB), Y6
+	VBROADCASTSS constants<>+800(SB), Y7
+	VFMADD231PS  constants<>+832(SB), Y0, Y6
+	VFMADD231PS  constants<>+832(SB), Y1, Y7
+	VBROADCASTSS constants<>+736(SB), Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+768(SB), Y0, Y8
+	VFMADD231PS  constants<>+768(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+672(SB), Y6
+	VBROADCASTSS constants<>+672(SB), Y7
+	VFMADD231PS  constants<>+704(SB), Y0, Y6
+	VFMADD231PS  constants<>+704(SB), Y1, Y7
+	VFMADD231PS  Y4, Y8, Y6
+	VFMADD231PS  Y5, Y9, Y7
+	VBROADCASTSS constants<>+608(SB), Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+640(SB), Y0, Y8
+	VFMADD231PS  constants<>+640(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VBROADCASTSS constants<>+544(SB), Y6
+	VBROADCASTSS constants<>+544(SB), Y7
+	VFMADD231PS  Y0, Y8, Y6
+	VFMADD231PS  Y1, Y9, Y7
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y7, Y1
+	VANDPS       constants<>+576(SB), Y2, Y2
+	VANDPS       constants<>+576(SB), Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VMOVUPS      Y0, 4096(R8)(R9*4)
+	VMOVUPS      Y1, 4128(R8)(R9*4)
+	ADDQ         $0x10, R9
+	CMPQ         R9, R11
+	JL           logarithm
+	MOVQ         R10, R9
+
+rest:
+	PREFETCHT0 4096(AX)(R9*4)
+	PREFETCHT0 4096(BX)(R9*4)
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(SI)(R9*4)
+	PREFETCHT0 1024(DI)(R9*4)
+
+fetched:
+	VPMOVZXBD    (CX)(R9*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y1
+	VBROADCASTSS (DX), Y2
+	VPCMPEQD     Y2, Y0, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VCMPPS       $0x1e, constants<>+64(SB), Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (AX)(R9*4), Y2
+	VMOVUPS      (BX)(R9*4), Y3
+	VSUBPS       Y3, Y2, Y2
+	VMOVUPS      (R8)(R9*4), Y3
+	VBROADCASTSS constants<>+256(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y0, Y5
+	VXORPS       Y5, Y2, Y2
+	VBLENDVPS    Y2, Y3, Y4, Y3
+	VMOVUPS      4096(R8)(R9*4), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VMAXPS       Y2, Y5, Y2
+	VADDPS       Y4, Y2, Y2
+	VBROADCASTSS 8(DX), Y4
+	VBROADCASTSS 4(DX), Y5
+	VBLENDVPS    Y0, Y5, Y4, Y4
+	VMOVUPS      8192(R8)(R9*4), Y5
+	VMULPS       Y5, Y4, Y4
+	VMULPS       Y2, Y4, Y2
+	VANDPS       Y2, Y1, Y2
+	VMOVUPS      Y2, 4096(R8)(R9*4)
+	VBROADCASTSS 60(DX), Y4
+	VCMPPS       $0x1e, Y4, Y2, Y4
+	VANDPS       Y2, Y4, Y4
+	VADDPS       (SP)(R12*1), Y4, Y4
+	VMOVUPS      Y4, (SP)(R12*1)
+	VBROADCASTSS 56(DX), Y4
+	VCMPPS       $0x15, Y4, Y2, Y2
+	VANDPS       Y1, Y2, Y1
+	VBROADCASTSS 16(DX), Y2
+	VBROADCASTSS 12(DX), Y4
+	VBLENDVPS    Y0, Y4, Y2, Y0
+	VMULPS       Y3, Y0, Y0
+	VANDPS       Y0, Y1, Y0
+	VMOVUPS      8192(R8)(R9*4), Y2
+	VMULPS       Y2, Y0, Y0
+	VXORPS       constants<>+0(SB), Y0, Y2
+	VANDPS       Y2, Y1, Y1
+	CMPB         stream+72(FP), $0x00
+	JNE          ownPast
+	VMOVUPS      Y0, (SI)(R9*4)
+	JMP          ownStored
+
+ownPast:
+	VMOVNTPS Y0, (SI)(R9*4)
+
+ownStored:
+	CMPB    stream+72(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Y1, (DI)(R9*4)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Y1, (DI)(R9*4)
+
+oppositeStored:
+	XORQ      $0x20, R12
+	ADDQ      $0x08, R9
+	CMPQ      R9, R11
+	JL        rest
+	CMPQ      R11, n+64(FP)
+	JL        turn
+	MOVQ      acc+40(FP), AX
+	VCVTPS2PD (SP), Y0
+	VADDPD    (AX), Y0, Y0
+	VMOVUPD   Y0, (AX)
+	VCVTPS2PD 16(SP), Y0
+	VADDPD    32(AX), Y0, Y0
+	VMOVUPD   Y0, 32(AX)
+	VCVTPS2PD 32(SP), Y0
+	VADDPD    64(AX), Y0, Y0
+	VMOVUPD   Y0, 64(AX)
+	VCVTPS2PD 48(SP), Y0
+	VADDPD    96(AX), Y0, Y0
+	VMOVUPD   Y0, 96(AX)
+	VZEROUPPER
+	RET
+
 // func softmaxGamma0SumsAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 // Requires: AVX, AVX2, FMA3, MMX+
 TEXT ·softmaxGamma0SumsAVX2(SB), NOSPLIT, $0-73
@@ -56549,6 +59484,582 @@ gradientStored:
 	VZEROUPPER
 	RET
 
+// func softmaxGamma0SumsAboveAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma0SumsAboveAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+
+turn:
+	MOVQ n+64(FP), SI
+	CMPQ SI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, SI
+
+last:
+	XORQ BX, BX
+
+largest:
+	VPMOVZXBD    (CX)(BX*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(BX*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+largestOf:
+	PREFETCHT0   1024(R12)(BX*4)
+	VANDPS       (R12)(BX*4), Y0, Y3
+	VMOVUPS      Y3, (R11)(BX*4)
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R9), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         $0x00000400, R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(BX*4)
+	VMOVUPS      Y2, 1024(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           largest
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+exponentialOf:
+	XORQ BX, BX
+
+exponential:
+	VMOVUPS      (R11)(BX*4), Y0
+	VMOVUPS      32(R11)(BX*4), Y1
+	VMOVUPS      (DX)(BX*4), Y2
+	VMOVUPS      32(DX)(BX*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R10)(BX*4)
+	VMOVUPS      Y1, 32(R10)(BX*4)
+	VMOVUPS      1024(DX)(BX*4), Y2
+	VMOVUPS      1056(DX)(BX*4), Y3
+	VBROADCASTSS (R9), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
+	VMOVUPS      2048(DX)(BX*4), Y4
+	VMOVUPS      2080(DX)(BX*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(BX*4)
+	VMOVUPS      Y1, 2080(DX)(BX*4)
+	ADDQ         $0x10, BX
+	CMPQ         BX, SI
+	JL           exponential
+	ADDQ         $0x00000400, R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          exponentialOf
+	XORQ         DI, DI
+	XORQ         BX, BX
+
+value:
+	VMOVUPS      2048(DX)(BX*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(BX*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y5
+	MOVQ         c+56(FP), R11
+	SHLQ         $0x0a, R11
+	MOVQ         AX, R12
+	MOVQ         k+40(FP), R9
+	LEAQ         8192(DX), R10
+	ADDQ         R10, R11
+	MOVQ         sums+32(FP), R13
+	MOVQ         c+56(FP), R8
+
+own:
+	VPMOVZXBD    (CX)(BX*1), Y5
+	VBROADCASTSS (R9), Y6
+	VPCMPEQD     Y6, Y5, Y5
+	VMOVUPS      (R11)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R10)(BX*4), Y6
+	VBLENDVPS    Y5, Y6, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R9), Y6
+	VBLENDVPS    Y5, Y6, Y4, Y4
+	VMOVAPS      Y4, Y4
+	ADDQ         $0x00000400, R11
+	ADDQ         pitch+16(FP), R12
+	ADDQ         $0x20, R9
+	ADDQ         $0x00000400, R10
+	ADDQ         $0x000000c0, R13
+	DECQ         R8
+	JNZ          own
+	VMOVUPS      (DX)(BX*4), Y5
+	VSUBPS       Y2, Y5, Y2
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y5
+	VADDPS       constants<>+256(SB), Y0, Y6
+	VPSUBD       constants<>+928(SB), Y6, Y7
+	VPSRAD       $0x17, Y7, Y7
+	VPSLLD       $0x17, Y7, Y8
+	VPSUBD       Y8, Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VSUBPS       constants<>+256(SB), Y6, Y6
+	VBLENDVPS    Y5, Y6, Y0, Y6
+	VANDPS       Y7, Y5, Y5
+	VMULPS       Y6, Y6, Y7
+	VBROADCASTSS constants<>+800(SB), Y8
+	VFMADD231PS  constants<>+960(SB), Y6, Y8
+	VBROADCASTSS constants<>+736(SB), Y9
+	VFMADD231PS  constants<>+992(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+672(SB), Y8
+	VFMADD231PS  constants<>+1024(SB), Y6, Y8
+	VFMADD231PS  Y7, Y9, Y8
+	VBROADCASTSS constants<>+608(SB), Y9
+	VFMADD231PS  constants<>+1056(SB), Y6, Y9
+	VFMADD231PS  Y7, Y8, Y9
+	VBROADCASTSS constants<>+1088(SB), Y8
+	VFMADD231PS  Y6, Y9, Y8
+	VMULPS       constants<>+192(SB), Y5, Y9
+	VADDPS       Y6, Y9, Y10
+	VSUBPS       Y9, Y10, Y9
+	VSUBPS       Y9, Y6, Y6
+	VFMADD231PS  constants<>+224(SB), Y5, Y6
+	VFMADD231PS  Y7, Y8, Y6
+	VADDPS       Y6, Y10, Y5
+	VADDPS       Y5, Y2, Y2
+	VMOVUPS      1024(DX)(BX*4), Y5
+	VPMOVZXBD    (CX)(BX*1), Y6
+	VPCMPEQD     Y5, Y6, Y5
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y5, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y2, Y4, Y0
+	VMOVUPS      Y0, (DX)(BX*4)
+	MOVQ         k+40(FP), R9
+	VBROADCASTSS 20(R9), Y1
+	VCMPPS       $0x15, Y1, Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y1
+	MOVQ         sums+32(FP), R13
+	VBROADCASTSS 24(R9), Y2
+	VCMPPS       $0x1e, Y2, Y0, Y2
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      (R13)(DI*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (R13)(DI*1)
+	XORQ         $0x20, DI
+	ADDQ         $0x08, BX
+	CMPQ         BX, SI
+	JL           value
+	ADDQ         $0x00000400, AX
+	ADDQ         $0x00000100, CX
+	SUBQ         SI, n+64(FP)
+	JNZ          turn
+	VZEROUPPER
+	RET
+
+// func softmaxGamma0GradAboveAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·softmaxGamma0GradAboveAVX2(SB), NOSPLIT, $0-73
+	MOVQ x+0(FP), AX
+	MOVQ y+24(FP), CX
+	MOVQ buf+48(FP), DX
+	MOVQ grad+8(FP), BX
+
+turn:
+	MOVQ n+64(FP), DI
+	CMPQ DI, $0x00000100
+	JLE  last
+	MOVQ $0x00000100, DI
+
+last:
+	XORQ SI, SI
+
+largest:
+	VPMOVZXBD    (CX)(SI*1), Y0
+	VBROADCASTSS constants<>+32(SB), Y1
+	VPCMPGTD     Y0, Y1, Y0
+	VANDPS       (AX)(SI*4), Y0, Y1
+	VBROADCASTSS constants<>+64(SB), Y2
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         AX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+largestOf:
+	PREFETCHT0   1024(R13)(SI*4)
+	VANDPS       (R13)(SI*4), Y0, Y3
+	VMOVUPS      Y3, (R12)(SI*4)
+	VCMPPS       $0x1e, Y1, Y3, Y4
+	VBLENDVPS    Y4, Y3, Y1, Y1
+	VMOVAPS      Y1, Y1
+	VBROADCASTSS (R10), Y3
+	VBLENDVPS    Y4, Y3, Y2, Y2
+	VMOVAPS      Y2, Y2
+	ADDQ         $0x00000400, R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          largestOf
+	VMOVUPS      Y1, (DX)(SI*4)
+	VMOVUPS      Y2, 1024(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y0
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           largest
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+exponentialOf:
+	XORQ SI, SI
+
+exponential:
+	VMOVUPS      (R12)(SI*4), Y0
+	VMOVUPS      32(R12)(SI*4), Y1
+	VMOVUPS      (DX)(SI*4), Y2
+	VMOVUPS      32(DX)(SI*4), Y3
+	VSUBPS       Y2, Y0, Y0
+	VSUBPS       Y3, Y1, Y1
+	VBROADCASTSS constants<>+96(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMAXPS       Y1, Y2, Y1
+	VBROADCASTSS constants<>+160(SB), Y2
+	VBROADCASTSS constants<>+160(SB), Y3
+	VFMADD231PS  constants<>+128(SB), Y0, Y2
+	VFMADD231PS  constants<>+128(SB), Y1, Y3
+	VROUNDPS     $0x00, Y2, Y2
+	VROUNDPS     $0x00, Y3, Y3
+	VFNMADD231PS constants<>+192(SB), Y2, Y0
+	VFNMADD231PS constants<>+192(SB), Y3, Y1
+	VFNMADD231PS constants<>+224(SB), Y2, Y0
+	VFNMADD231PS constants<>+224(SB), Y3, Y1
+	VMULPS       Y0, Y0, Y4
+	VMULPS       Y1, Y1, Y5
+	VBROADCASTSS constants<>+352(SB), Y6
+	VBROADCASTSS constants<>+352(SB), Y7
+	VFMADD231PS  constants<>+384(SB), Y0, Y6
+	VFMADD231PS  constants<>+384(SB), Y1, Y7
+	VFMADD231PS  constants<>+416(SB), Y4, Y6
+	VFMADD231PS  constants<>+416(SB), Y5, Y7
+	VBROADCASTSS constants<>+288(SB), Y8
+	VBROADCASTSS constants<>+288(SB), Y9
+	VFMADD231PS  constants<>+320(SB), Y0, Y8
+	VFMADD231PS  constants<>+320(SB), Y1, Y9
+	VFMADD231PS  Y4, Y6, Y8
+	VFMADD231PS  Y5, Y7, Y9
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y9, Y1
+	VADDPS       constants<>+256(SB), Y0, Y0
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VCVTPS2DQ    Y2, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y2, Y4
+	VPSRAD       $0x01, Y3, Y5
+	VPSUBD       Y4, Y2, Y2
+	VPSUBD       Y5, Y3, Y3
+	VPADDD       constants<>+1152(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VPADDD       constants<>+1152(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VPADDD       constants<>+1152(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VPADDD       constants<>+1152(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMOVUPS      Y0, (R11)(SI*4)
+	VMOVUPS      Y1, 32(R11)(SI*4)
+	VMOVUPS      1024(DX)(SI*4), Y2
+	VMOVUPS      1056(DX)(SI*4), Y3
+	VBROADCASTSS (R10), Y4
+	VPCMPEQD     Y4, Y2, Y2
+	VPCMPEQD     Y4, Y3, Y3
+	VXORPS       constants<>+1184(SB), Y2, Y2
+	VXORPS       constants<>+1184(SB), Y3, Y3
+	VMOVUPS      2048(DX)(SI*4), Y4
+	VMOVUPS      2080(DX)(SI*4), Y5
+	VANDPS       Y0, Y2, Y0
+	VANDPS       Y1, Y3, Y1
+	VADDPS       Y0, Y4, Y0
+	VADDPS       Y1, Y5, Y1
+	VMOVUPS      Y0, 2048(DX)(SI*4)
+	VMOVUPS      Y1, 2080(DX)(SI*4)
+	ADDQ         $0x10, SI
+	CMPQ         SI, DI
+	JL           exponential
+	ADDQ         $0x00000400, R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          exponentialOf
+	XORQ         R8, R8
+	XORQ         SI, SI
+
+value:
+	VMOVUPS      2048(DX)(SI*4), Y0
+	VADDPS       constants<>+256(SB), Y0, Y1
+	VBROADCASTSS constants<>+256(SB), Y2
+	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 3072(DX)(SI*4)
+	VBROADCASTSS constants<>+64(SB), Y2
+	VBROADCASTSS constants<>+64(SB), Y3
+	VBROADCASTSS constants<>+64(SB), Y4
+	VBROADCASTSS constants<>+64(SB), Y5
+	VBROADCASTSS constants<>+64(SB), Y6
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+own:
+	VPMOVZXBD    (CX)(SI*1), Y6
+	VBROADCASTSS (R10), Y7
+	VPCMPEQD     Y7, Y6, Y6
+	VMOVUPS      (R12)(SI*4), Y7
+	VBLENDVPS    Y6, Y7, Y2, Y2
+	VMOVAPS      Y2, Y2
+	VMOVUPS      (R11)(SI*4), Y7
+	VBLENDVPS    Y6, Y7, Y3, Y3
+	VMOVAPS      Y3, Y3
+	VBROADCASTSS 4(R10), Y7
+	VBLENDVPS    Y6, Y7, Y4, Y4
+	VMOVAPS      Y4, Y4
+	VBROADCASTSS 8(R10), Y7
+	VBLENDVPS    Y6, Y7, Y5, Y5
+	VMOVAPS      Y5, Y5
+	ADDQ         $0x00000400, R12
+	ADDQ         pitch+16(FP), R13
+	ADDQ         $0x20, R10
+	ADDQ         $0x00000400, R11
+	ADDQ         $0x000000c0, R14
+	DECQ         R9
+	JNZ          own
+	VMOVUPS      (DX)(SI*4), Y6
+	VSUBPS       Y2, Y6, Y2
+	VCMPPS       $0x1d, constants<>+544(SB), Y0, Y6
+	VADDPS       constants<>+256(SB), Y0, Y7
+	VPSUBD       constants<>+928(SB), Y7, Y8
+	VPSRAD       $0x17, Y8, Y8
+	VPSLLD       $0x17, Y8, Y9
+	VPSUBD       Y9, Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VSUBPS       constants<>+256(SB), Y7, Y7
+	VBLENDVPS    Y6, Y7, Y0, Y7
+	VANDPS       Y8, Y6, Y6
+	VMULPS       Y7, Y7, Y8
+	VBROADCASTSS constants<>+800(SB), Y9
+	VFMADD231PS  constants<>+960(SB), Y7, Y9
+	VBROADCASTSS constants<>+736(SB), Y10
+	VFMADD231PS  constants<>+992(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+672(SB), Y9
+	VFMADD231PS  constants<>+1024(SB), Y7, Y9
+	VFMADD231PS  Y8, Y10, Y9
+	VBROADCASTSS constants<>+608(SB), Y10
+	VFMADD231PS  constants<>+1056(SB), Y7, Y10
+	VFMADD231PS  Y8, Y9, Y10
+	VBROADCASTSS constants<>+1088(SB), Y9
+	VFMADD231PS  Y7, Y10, Y9
+	VMULPS       constants<>+192(SB), Y6, Y10
+	VADDPS       Y7, Y10, Y11
+	VSUBPS       Y10, Y11, Y10
+	VSUBPS       Y10, Y7, Y7
+	VFMADD231PS  constants<>+224(SB), Y6, Y7
+	VFMADD231PS  Y8, Y9, Y7
+	VADDPS       Y7, Y11, Y6
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      1024(DX)(SI*4), Y6
+	VPMOVZXBD    (CX)(SI*1), Y7
+	VPCMPEQD     Y6, Y7, Y6
+	VSUBPS       Y3, Y0, Y3
+	VADDPS       constants<>+256(SB), Y3, Y3
+	VBLENDVPS    Y6, Y0, Y3, Y0
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y2, Y4, Y1
+	VMOVUPS      Y1, (DX)(SI*4)
+	MOVQ         k+40(FP), R10
+	VBROADCASTSS 20(R10), Y2
+	VCMPPS       $0x15, Y2, Y1, Y2
+	VBROADCASTSS constants<>+256(SB), Y3
+	VANDPS       Y5, Y2, Y4
+	VMOVUPS      Y4, 4096(DX)(SI*4)
+	VMULPS       Y0, Y5, Y0
+	VXORPS       constants<>+0(SB), Y0, Y0
+	VANDPS       Y0, Y2, Y0
+	VMOVUPS      Y0, 5120(DX)(SI*4)
+	MOVQ         sums+32(FP), R14
+	VBROADCASTSS 24(R10), Y0
+	VCMPPS       $0x1e, Y0, Y1, Y0
+	VANDPS       Y1, Y0, Y0
+	VMOVUPS      (R14)(R8*1), Y1
+	VFMADD231PS  Y0, Y3, Y1
+	VMOVUPS      Y1, (R14)(R8*1)
+	XORQ         $0x20, R8
+	ADDQ         $0x08, SI
+	CMPQ         SI, DI
+	JL           value
+	MOVQ         c+56(FP), R12
+	SHLQ         $0x0a, R12
+	MOVQ         BX, R13
+	MOVQ         k+40(FP), R10
+	LEAQ         8192(DX), R11
+	ADDQ         R11, R12
+	MOVQ         sums+32(FP), R14
+	MOVQ         c+56(FP), R9
+
+writeOf:
+	ADDQ $0x40, R14
+	XORQ SI, SI
+
+write:
+	CMPB       stream+72(FP), $0x00
+	JNE        fetched
+	PREFETCHT0 1024(R13)(SI*4)
+
+fetched:
+	VMOVUPS      (R11)(SI*4), Y0
+	VMOVUPS      3072(DX)(SI*4), Y1
+	VMULPS       Y1, Y0, Y0
+	VPMOVZXBD    (CX)(SI*1), Y1
+	VBROADCASTSS (R10), Y2
+	VPCMPEQD     Y2, Y1, Y1
+	VMOVUPS      4096(DX)(SI*4), Y2
+	VMULPS       Y0, Y2, Y0
+	VMOVUPS      5120(DX)(SI*4), Y2
+	VBLENDVPS    Y1, Y2, Y0, Y0
+	CMPB         stream+72(FP), $0x00
+	JNE          gradientPast
+	VMOVUPS      Y0, (R13)(SI*4)
+	JMP          gradientStored
+
+gradientPast:
+	VMOVNTPS Y0, (R13)(SI*4)
+
+gradientStored:
+	ADDQ $0x08, SI
+	CMPQ SI, DI
+	JL   write
+	SUBQ $0x40, R14
+	ADDQ $0x00000400, R12
+	ADDQ pitch+16(FP), R13
+	ADDQ $0x20, R10
+	ADDQ $0x00000400, R11
+	ADDQ $0x000000c0, R14
+	DECQ R9
+	JNZ  writeOf
+	ADDQ $0x00000400, AX
+	ADDQ $0x00000400, BX
+	ADDQ $0x00000100, CX
+	SUBQ DI, n+64(FP)
+	JNZ  turn
+	VZEROUPPER
+	RET
+
 // func expAVX2(dst *float32, src *float32, n int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·expAVX2(SB), NOSPLIT, $0-24
@@ -57053,9 +60564,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func packMarginsAVX512(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL
-TEXT ·packMarginsAVX512(SB), NOSPLIT, $0-56
+// func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
+// Requires: AVX, AVX2
+TEXT ·packMarginsAVX2(SB), NOSPLIT, $0-56
 	MOVQ         above+0(FP), AX
 	MOVQ         within+8(FP), CX
 	MOVQ         x0+16(FP), DX
@@ -57063,84 +60574,143 @@ TEXT ·packMarginsAVX512(SB), NOSPLIT, $0-56
 	MOVQ         class+32(FP), SI
 	MOVQ         words+48(FP), DI
 	MOVQ         limits+40(FP), R8
-	VBROADCASTSS (R8), Z0
-	VBROADCASTSS 4(R8), Z1
-	VBROADCASTSS constants<>+0(SB), Z2
-	VBROADCASTSS constants<>+1344(SB), Z3
-	VPBROADCASTB constants<>+1344(SB), X3
-	VPBROADCASTB constants<>+32(SB), X4
-	VBROADCASTSS constants<>+1184(SB), Z4
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
 	XORQ         R8, R8
 
 word:
-	VPCMPEQB (SI), X3, K1
-	VMOVUPS  (BX), Z5
-	VMOVUPS  (DX), Z6
-	VSUBPS   Z6, Z5, Z5
-	VXORPS   Z2, Z5, K1, Z5
-	VCMPPS   $0x1e, Z1, Z5, K1
-	VCMPPS   $0x15, Z0, Z5, K2
-	VPCMPEQB 16(SI), X3, K3
-	VMOVUPS  64(BX), Z5
-	VMOVUPS  64(DX), Z6
-	VSUBPS   Z6, Z5, Z5
-	VXORPS   Z2, Z5, K3, Z5
-	VCMPPS   $0x1e, Z1, Z5, K3
-	VCMPPS   $0x15, Z0, Z5, K4
-	KUNPCKWD K1, K3, K1
-	KUNPCKWD K2, K4, K2
-	VPCMPEQB 32(SI), X3, K3
-	VMOVUPS  128(BX), Z5
-	VMOVUPS  128(DX), Z6
-	VSUBPS   Z6, Z5, Z5
-	VXORPS   Z2, Z5, K3, Z5
-	VCMPPS   $0x1e, Z1, Z5, K3
-	VCMPPS   $0x15, Z0, Z5, K4
-	VPCMPEQB 48(SI), X3, K5
-	VMOVUPS  192(BX), Z5
-	VMOVUPS  192(DX), Z6
-	VSUBPS   Z6, Z5, Z5
-	VXORPS   Z2, Z5, K5, Z5
-	VCMPPS   $0x1e, Z1, Z5, K5
-	VCMPPS   $0x15, Z0, Z5, K6
-	KUNPCKWD K3, K5, K3
-	KUNPCKWD K4, K6, K4
-	KUNPCKDQ K1, K3, K1
-	KMOVQ    K1, (AX)(R8*8)
-	KUNPCKDQ K2, K4, K2
-	KMOVQ    K2, (CX)(R8*8)
-	KNOTQ    K1, K1
-	VMOVDQU8 Z4, K1, (SI)
-	ADDQ     $0x00000100, DX
-	ADDQ     $0x00000100, BX
-	ADDQ     $0x40, SI
-	INCQ     R8
-	CMPQ     R8, DI
-	JL       word
-	VZEROUPPER
-	RET
-
-// func keepAboveAVX512(dst *float32, of *float32, limits *float32, n int)
-// Requires: AVX, AVX512F
-TEXT ·keepAboveAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         of+8(FP), CX
-	MOVQ         limits+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS (DX), Z0
-	VBROADCASTSS 4(DX), Z1
-	XORQ         DX, DX
-
-loop:
-	VMOVUPS   (CX)(DX*4), Z2
-	VCMPPS    $0x1e, Z0, Z2, K1
-	VMOVUPS   (AX)(DX*4), Z2
-	VMULPS    Z1, Z2, Z2
-	VMOVAPS.Z Z2, K1, Z2
-	VMOVUPS   Z2, (AX)(DX*4)
-	ADDQ      $0x10, DX
-	CMPQ      DX, BX
-	JL        loop
+	VPMOVZXBD    (SI), Y2
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      (BX), Y3
+	VMOVUPS      (DX), Y4
+	VSUBPS       Y4, Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y1, Y2, Y3
+	VCMPPS       $0x15, Y0, Y2, Y2
+	VMOVMSKPS    Y3, R9
+	VMOVMSKPS    Y2, R10
+	VPMOVZXBD    8(SI), Y2
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      32(BX), Y3
+	VMOVUPS      32(DX), Y4
+	VSUBPS       Y4, Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y1, Y2, Y3
+	VCMPPS       $0x15, Y0, Y2, Y2
+	VMOVMSKPS    Y3, R11
+	SHLQ         $0x08, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y2, R11
+	SHLQ         $0x08, R11
+	ORQ          R11, R10
+	VPMOVZXBD    16(SI), Y2
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      64(BX), Y3
+	VMOVUPS      64(DX), Y4
+	VSUBPS       Y4, Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y1, Y2, Y3
+	VCMPPS       $0x15, Y0, Y2, Y2
+	VMOVMSKPS    Y3, R11
+	SHLQ         $0x10, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y2, R11
+	SHLQ         $0x10, R11
+	ORQ          R11, R10
+	VPMOVZXBD    24(SI), Y2
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      96(BX), Y3
+	VMOVUPS      96(DX), Y4
+	VSUBPS       Y4, Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y1, Y2, Y3
+	VCMPPS       $0x15, Y0, Y2, Y2
+	VMOVMSKPS    Y3, R11
+	SHLQ         $0x18, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y2, R11
+	SHLQ         $0x18, R11
+	ORQ          R11, R10
+	VPMOVZXBD    32(SI), Y2
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      128(BX), Y3
+	VMOVUPS      128(DX), Y4
+	VSUBPS       Y4, Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y1, Y2, Y3
+	VCMPPS       $0x15, Y0, Y2, Y2
+	VMOVMSKPS    Y3, R11
+	SHLQ         $0x20, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y2, R11
+	SHLQ         $0x20, R11
+	ORQ          R11, R10
+	VPMOVZXBD    40(SI), Y2
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      160(BX), Y3
+	VMOVUPS      160(DX), Y4
+	VSUBPS       Y4, Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y1, Y2, Y3
+	VCMPPS       $0x15, Y0, Y2, Y2
+	VMOVMSKPS    Y3, R11
+	SHLQ         $0x28, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y2, R11
+	SHLQ         $0x28, R11
+	ORQ          R11, R10
+	VPMOVZXBD    48(SI), Y2
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      192(BX), Y3
+	VMOVUPS      192(DX), Y4
+	VSUBPS       Y4, Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y1, Y2, Y3
+	VCMPPS       $0x15, Y0, Y2, Y2
+	VMOVMSKPS    Y3, R11
+	SHLQ         $0x30, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y2, R11
+	SHLQ         $0x30, R11
+	ORQ          R11, R10
+	VPMOVZXBD    56(SI), Y2
+	VBROADCASTSS constants<>+1344(SB), Y3
+	VPCMPEQD     Y3, Y2, Y2
+	VMOVUPS      224(BX), Y3
+	VMOVUPS      224(DX), Y4
+	VSUBPS       Y4, Y3, Y3
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y1, Y2, Y3
+	VCMPPS       $0x15, Y0, Y2, Y2
+	VMOVMSKPS    Y3, R11
+	SHLQ         $0x38, R11
+	ORQ          R11, R9
+	VMOVMSKPS    Y2, R11
+	SHLQ         $0x38, R11
+	ORQ          R11, R10
+	MOVQ         R9, (AX)(R8*8)
+	MOVQ         R10, (CX)(R8*8)
+	ADDQ         $0x00000100, DX
+	ADDQ         $0x00000100, BX
+	ADDQ         $0x40, SI
+	INCQ         R8
+	CMPQ         R8, DI
+	JL           word
 	VZEROUPPER
 	RET
 
@@ -57216,206 +60786,6 @@ loop:
 	VZEROUPPER
 	RET
 
-// func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
-// Requires: AVX, AVX2
-TEXT ·packMarginsAVX2(SB), NOSPLIT, $0-56
-	MOVQ         above+0(FP), AX
-	MOVQ         within+8(FP), CX
-	MOVQ         x0+16(FP), DX
-	MOVQ         x1+24(FP), BX
-	MOVQ         class+32(FP), SI
-	MOVQ         words+48(FP), DI
-	MOVQ         limits+40(FP), R8
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 4(R8), Y1
-	VPCMPEQB     Y2, Y2, Y2
-	VBROADCASTSD constants<>+1216(SB), Y3
-	XORQ         R8, R8
-
-word:
-	VPMOVZXBD    (SI), Y4
-	VBROADCASTSS constants<>+1344(SB), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMOVUPS      (BX), Y5
-	VMOVUPS      (DX), Y6
-	VSUBPS       Y6, Y5, Y5
-	VANDPS       constants<>+0(SB), Y4, Y4
-	VXORPS       Y4, Y5, Y4
-	VCMPPS       $0x1e, Y1, Y4, Y5
-	VCMPPS       $0x15, Y0, Y4, Y4
-	VMOVMSKPS    Y5, R9
-	VMOVMSKPS    Y4, R10
-	VPMOVZXBD    8(SI), Y4
-	VBROADCASTSS constants<>+1344(SB), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMOVUPS      32(BX), Y5
-	VMOVUPS      32(DX), Y6
-	VSUBPS       Y6, Y5, Y5
-	VANDPS       constants<>+0(SB), Y4, Y4
-	VXORPS       Y4, Y5, Y4
-	VCMPPS       $0x1e, Y1, Y4, Y5
-	VCMPPS       $0x15, Y0, Y4, Y4
-	VMOVMSKPS    Y5, R11
-	SHLQ         $0x08, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y4, R11
-	SHLQ         $0x08, R11
-	ORQ          R11, R10
-	VPMOVZXBD    16(SI), Y4
-	VBROADCASTSS constants<>+1344(SB), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMOVUPS      64(BX), Y5
-	VMOVUPS      64(DX), Y6
-	VSUBPS       Y6, Y5, Y5
-	VANDPS       constants<>+0(SB), Y4, Y4
-	VXORPS       Y4, Y5, Y4
-	VCMPPS       $0x1e, Y1, Y4, Y5
-	VCMPPS       $0x15, Y0, Y4, Y4
-	VMOVMSKPS    Y5, R11
-	SHLQ         $0x10, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y4, R11
-	SHLQ         $0x10, R11
-	ORQ          R11, R10
-	VPMOVZXBD    24(SI), Y4
-	VBROADCASTSS constants<>+1344(SB), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMOVUPS      96(BX), Y5
-	VMOVUPS      96(DX), Y6
-	VSUBPS       Y6, Y5, Y5
-	VANDPS       constants<>+0(SB), Y4, Y4
-	VXORPS       Y4, Y5, Y4
-	VCMPPS       $0x1e, Y1, Y4, Y5
-	VCMPPS       $0x15, Y0, Y4, Y4
-	VMOVMSKPS    Y5, R11
-	SHLQ         $0x18, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y4, R11
-	SHLQ         $0x18, R11
-	ORQ          R11, R10
-	VPMOVZXBD    32(SI), Y4
-	VBROADCASTSS constants<>+1344(SB), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMOVUPS      128(BX), Y5
-	VMOVUPS      128(DX), Y6
-	VSUBPS       Y6, Y5, Y5
-	VANDPS       constants<>+0(SB), Y4, Y4
-	VXORPS       Y4, Y5, Y4
-	VCMPPS       $0x1e, Y1, Y4, Y5
-	VCMPPS       $0x15, Y0, Y4, Y4
-	VMOVMSKPS    Y5, R11
-	SHLQ         $0x20, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y4, R11
-	SHLQ         $0x20, R11
-	ORQ          R11, R10
-	VPMOVZXBD    40(SI), Y4
-	VBROADCASTSS constants<>+1344(SB), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMOVUPS      160(BX), Y5
-	VMOVUPS      160(DX), Y6
-	VSUBPS       Y6, Y5, Y5
-	VANDPS       constants<>+0(SB), Y4, Y4
-	VXORPS       Y4, Y5, Y4
-	VCMPPS       $0x1e, Y1, Y4, Y5
-	VCMPPS       $0x15, Y0, Y4, Y4
-	VMOVMSKPS    Y5, R11
-	SHLQ         $0x28, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y4, R11
-	SHLQ         $0x28, R11
-	ORQ          R11, R10
-	VPMOVZXBD    48(SI), Y4
-	VBROADCASTSS constants<>+1344(SB), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMOVUPS      192(BX), Y5
-	VMOVUPS      192(DX), Y6
-	VSUBPS       Y6, Y5, Y5
-	VANDPS       constants<>+0(SB), Y4, Y4
-	VXORPS       Y4, Y5, Y4
-	VCMPPS       $0x1e, Y1, Y4, Y5
-	VCMPPS       $0x15, Y0, Y4, Y4
-	VMOVMSKPS    Y5, R11
-	SHLQ         $0x30, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y4, R11
-	SHLQ         $0x30, R11
-	ORQ          R11, R10
-	VPMOVZXBD    56(SI), Y4
-	VBROADCASTSS constants<>+1344(SB), Y5
-	VPCMPEQD     Y5, Y4, Y4
-	VMOVUPS      224(BX), Y5
-	VMOVUPS      224(DX), Y6
-	VSUBPS       Y6, Y5, Y5
-	VANDPS       constants<>+0(SB), Y4, Y4
-	VXORPS       Y4, Y5, Y4
-	VCMPPS       $0x1e, Y1, Y4, Y5
-	VCMPPS       $0x15, Y0, Y4, Y4
-	VMOVMSKPS    Y5, R11
-	SHLQ         $0x38, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y4, R11
-	SHLQ         $0x38, R11
-	ORQ          R11, R10
-	MOVQ         R9, (AX)(R8*8)
-	MOVQ         R10, (CX)(R8*8)
-	VPMOVZXBQ    (AX)(R8*8), Y4
-	VPSLLQ       $0x08, Y4, Y5
-	VPOR         Y5, Y4, Y4
-	VPSLLQ       $0x10, Y4, Y5
-	VPOR         Y5, Y4, Y4
-	VPSLLQ       $0x20, Y4, Y5
-	VPOR         Y5, Y4, Y4
-	VANDPS       Y3, Y4, Y4
-	VPCMPEQB     Y3, Y4, Y4
-	VPANDN       Y2, Y4, Y4
-	VPOR         (SI), Y4, Y4
-	VMOVDQU      Y4, (SI)
-	VPMOVZXBQ    4(AX)(R8*8), Y4
-	VPSLLQ       $0x08, Y4, Y5
-	VPOR         Y5, Y4, Y4
-	VPSLLQ       $0x10, Y4, Y5
-	VPOR         Y5, Y4, Y4
-	VPSLLQ       $0x20, Y4, Y5
-	VPOR         Y5, Y4, Y4
-	VANDPS       Y3, Y4, Y4
-	VPCMPEQB     Y3, Y4, Y4
-	VPANDN       Y2, Y4, Y4
-	VPOR         32(SI), Y4, Y4
-	VMOVDQU      Y4, 32(SI)
-	ADDQ         $0x00000100, DX
-	ADDQ         $0x00000100, BX
-	ADDQ         $0x40, SI
-	INCQ         R8
-	CMPQ         R8, DI
-	JL           word
-	VZEROUPPER
-	RET
-
-// func keepAboveAVX2(dst *float32, of *float32, limits *float32, n int)
-// Requires: AVX
-TEXT ·keepAboveAVX2(SB), NOSPLIT, $0-32
-	MOVQ         dst+0(FP), AX
-	MOVQ         of+8(FP), CX
-	MOVQ         limits+16(FP), DX
-	MOVQ         n+24(FP), BX
-	VBROADCASTSS (DX), Y0
-	VBROADCASTSS 4(DX), Y1
-	XORQ         DX, DX
-
-loop:
-	VMOVUPS (CX)(DX*4), Y2
-	VCMPPS  $0x1e, Y0, Y2, Y2
-	VMOVUPS (AX)(DX*4), Y3
-	VMULPS  Y1, Y3, Y3
-	VANDPS  Y3, Y2, Y2
-	VMOVUPS Y2, (AX)(DX*4)
-	ADDQ    $0x08, DX
-	CMPQ    DX, BX
-	JL      loop
-	VZEROUPPER
-	RET
-
 // func softMagnitudesAVX2(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 // Requires: AVX, AVX2
 TEXT ·softMagnitudesAVX2(SB), NOSPLIT, $32-80
@@ -57485,6 +60855,67 @@ loop:
 	VMOVUPD      Y4, 32(R9)
 	MOVQ         boundary+64(FP), AX
 	VMOVUPS      Y2, (AX)
+	VZEROUPPER
+	RET
+
+// func packAbove32AVX512(above *uint64, within *uint64, of *float32, limits *float32, words int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·packAbove32AVX512(SB), NOSPLIT, $0-40
+	MOVQ         above+0(FP), AX
+	MOVQ         within+8(FP), CX
+	MOVQ         of+16(FP), DX
+	MOVQ         words+32(FP), BX
+	MOVQ         limits+24(FP), SI
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS 4(SI), Z1
+	XORQ         SI, SI
+
+word:
+	VMOVUPS  (DX), Z2
+	VCMPPS   $0x1e, Z1, Z2, K1
+	VCMPPS   $0x15, Z0, Z2, K2
+	VMOVUPS  64(DX), Z2
+	VCMPPS   $0x1e, Z1, Z2, K3
+	KUNPCKWD K1, K3, K1
+	KMOVD    K1, (AX)(SI*8)
+	VCMPPS   $0x15, Z0, Z2, K1
+	KUNPCKWD K2, K1, K1
+	KMOVD    K1, (CX)(SI*8)
+	VMOVUPS  128(DX), Z2
+	VCMPPS   $0x1e, Z1, Z2, K1
+	VCMPPS   $0x15, Z0, Z2, K2
+	VMOVUPS  192(DX), Z2
+	VCMPPS   $0x1e, Z1, Z2, K3
+	KUNPCKWD K1, K3, K1
+	KMOVD    K1, 4(AX)(SI*8)
+	VCMPPS   $0x15, Z0, Z2, K1
+	KUNPCKWD K2, K1, K1
+	KMOVD    K1, 4(CX)(SI*8)
+	ADDQ     $0x00000100, DX
+	INCQ     SI
+	CMPQ     SI, BX
+	JL       word
+	VZEROUPPER
+	RET
+
+// func keepFrom32AVX512(dst *float32, of *float32, limit *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·keepFrom32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         of+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVQ         limit+16(FP), BX
+	VBROADCASTSS (BX), Z0
+	XORQ         BX, BX
+
+loop:
+	VMOVUPS   (CX)(BX*4), Z1
+	VCMPPS    $0x15, Z0, Z1, K1
+	VMOVUPS.Z (AX)(BX*4), K1, Z1
+	VMOVUPS   Z1, (AX)(BX*4)
+	ADDQ      $0x10, BX
+	CMPQ      BX, DX
+	JL        loop
 	VZEROUPPER
 	RET
 
@@ -61676,6 +65107,87 @@ noOpposite:
 	CMPQ    CX, n+8(FP)
 	JL      loop
 	VMOVUPS Z0, 320(R9)
+	VZEROUPPER
+	RET
+
+// func packAbove64AVX512(above *uint64, within *uint64, of *float64, limits *float64, words int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·packAbove64AVX512(SB), NOSPLIT, $0-40
+	MOVQ         above+0(FP), AX
+	MOVQ         within+8(FP), CX
+	MOVQ         of+16(FP), DX
+	MOVQ         words+32(FP), BX
+	MOVQ         limits+24(FP), SI
+	VBROADCASTSD (SI), Z0
+	VBROADCASTSD 8(SI), Z1
+	XORQ         SI, SI
+
+word:
+	VMOVUPS  (DX), Z2
+	VCMPPD   $0x1e, Z1, Z2, K1
+	VCMPPD   $0x15, Z0, Z2, K2
+	VMOVUPS  64(DX), Z2
+	VCMPPD   $0x1e, Z1, Z2, K3
+	KUNPCKBW K1, K3, K1
+	VCMPPD   $0x15, Z0, Z2, K3
+	KUNPCKBW K2, K3, K2
+	VMOVUPS  128(DX), Z2
+	VCMPPD   $0x1e, Z1, Z2, K3
+	VCMPPD   $0x15, Z0, Z2, K4
+	VMOVUPS  192(DX), Z2
+	VCMPPD   $0x1e, Z1, Z2, K5
+	KUNPCKBW K3, K5, K3
+	KUNPCKWD K1, K3, K1
+	KMOVD    K1, (AX)(SI*8)
+	VCMPPD   $0x15, Z0, Z2, K1
+	KUNPCKBW K4, K1, K1
+	KUNPCKWD K2, K1, K1
+	KMOVD    K1, (CX)(SI*8)
+	VMOVUPS  256(DX), Z2
+	VCMPPD   $0x1e, Z1, Z2, K1
+	VCMPPD   $0x15, Z0, Z2, K2
+	VMOVUPS  320(DX), Z2
+	VCMPPD   $0x1e, Z1, Z2, K3
+	KUNPCKBW K1, K3, K1
+	VCMPPD   $0x15, Z0, Z2, K3
+	KUNPCKBW K2, K3, K2
+	VMOVUPS  384(DX), Z2
+	VCMPPD   $0x1e, Z1, Z2, K3
+	VCMPPD   $0x15, Z0, Z2, K4
+	VMOVUPS  448(DX), Z2
+	VCMPPD   $0x1e, Z1, Z2, K5
+	KUNPCKBW K3, K5, K3
+	KUNPCKWD K1, K3, K1
+	KMOVD    K1, 4(AX)(SI*8)
+	VCMPPD   $0x15, Z0, Z2, K1
+	KUNPCKBW K4, K1, K1
+	KUNPCKWD K2, K1, K1
+	KMOVD    K1, 4(CX)(SI*8)
+	ADDQ     $0x00000200, DX
+	INCQ     SI
+	CMPQ     SI, BX
+	JL       word
+	VZEROUPPER
+	RET
+
+// func keepFrom64AVX512(dst *float64, of *float64, limit *float64, n int)
+// Requires: AVX, AVX512F
+TEXT ·keepFrom64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         of+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVQ         limit+16(FP), BX
+	VBROADCASTSD (BX), Z0
+	XORQ         BX, BX
+
+loop:
+	VMOVUPS   (CX)(BX*8), Z1
+	VCMPPD    $0x15, Z0, Z1, K1
+	VMOVUPD.Z (AX)(BX*8), K1, Z1
+	VMOVUPS   Z1, (AX)(BX*8)
+	ADDQ      $0x08, BX
+	CMPQ      BX, DX
+	JL        loop
 	VZEROUPPER
 	RET
 
@@ -66292,6 +69804,117 @@ noOpposite:
 	VZEROUPPER
 	RET
 
+// func packAbove32AVX2(above *uint64, within *uint64, of *float32, limits *float32, words int)
+// Requires: AVX
+TEXT ·packAbove32AVX2(SB), NOSPLIT, $0-40
+	MOVQ         above+0(FP), AX
+	MOVQ         within+8(FP), CX
+	MOVQ         of+16(FP), DX
+	MOVQ         words+32(FP), BX
+	MOVQ         limits+24(FP), SI
+	VBROADCASTSS (SI), Y0
+	VBROADCASTSS 4(SI), Y1
+	XORQ         SI, SI
+
+word:
+	VMOVUPS   (DX), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VMOVMSKPS Y3, DI
+	VCMPPS    $0x15, Y0, Y2, Y2
+	VMOVMSKPS Y2, R8
+	VMOVUPS   32(DX), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VMOVMSKPS Y3, R9
+	SHLQ      $0x08, R9
+	ORQ       R9, DI
+	VCMPPS    $0x15, Y0, Y2, Y2
+	VMOVMSKPS Y2, R9
+	SHLQ      $0x08, R9
+	ORQ       R9, R8
+	VMOVUPS   64(DX), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VMOVMSKPS Y3, R9
+	SHLQ      $0x10, R9
+	ORQ       R9, DI
+	VCMPPS    $0x15, Y0, Y2, Y2
+	VMOVMSKPS Y2, R9
+	SHLQ      $0x10, R9
+	ORQ       R9, R8
+	VMOVUPS   96(DX), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VMOVMSKPS Y3, R9
+	SHLQ      $0x18, R9
+	ORQ       R9, DI
+	VCMPPS    $0x15, Y0, Y2, Y2
+	VMOVMSKPS Y2, R9
+	SHLQ      $0x18, R9
+	ORQ       R9, R8
+	VMOVUPS   128(DX), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VMOVMSKPS Y3, R9
+	SHLQ      $0x20, R9
+	ORQ       R9, DI
+	VCMPPS    $0x15, Y0, Y2, Y2
+	VMOVMSKPS Y2, R9
+	SHLQ      $0x20, R9
+	ORQ       R9, R8
+	VMOVUPS   160(DX), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VMOVMSKPS Y3, R9
+	SHLQ      $0x28, R9
+	ORQ       R9, DI
+	VCMPPS    $0x15, Y0, Y2, Y2
+	VMOVMSKPS Y2, R9
+	SHLQ      $0x28, R9
+	ORQ       R9, R8
+	VMOVUPS   192(DX), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VMOVMSKPS Y3, R9
+	SHLQ      $0x30, R9
+	ORQ       R9, DI
+	VCMPPS    $0x15, Y0, Y2, Y2
+	VMOVMSKPS Y2, R9
+	SHLQ      $0x30, R9
+	ORQ       R9, R8
+	VMOVUPS   224(DX), Y2
+	VCMPPS    $0x1e, Y1, Y2, Y3
+	VMOVMSKPS Y3, R9
+	SHLQ      $0x38, R9
+	ORQ       R9, DI
+	VCMPPS    $0x15, Y0, Y2, Y2
+	VMOVMSKPS Y2, R9
+	SHLQ      $0x38, R9
+	ORQ       R9, R8
+	MOVQ      DI, (AX)(SI*8)
+	MOVQ      R8, (CX)(SI*8)
+	ADDQ      $0x00000100, DX
+	INCQ      SI
+	CMPQ      SI, BX
+	JL        word
+	VZEROUPPER
+	RET
+
+// func keepFrom32AVX2(dst *float32, of *float32, limit *float32, n int)
+// Requires: AVX
+TEXT ·keepFrom32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         of+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVQ         limit+16(FP), BX
+	VBROADCASTSS (BX), Y0
+	XORQ         BX, BX
+
+loop:
+	VMOVUPS (CX)(BX*4), Y1
+	VCMPPS  $0x15, Y0, Y1, Y1
+	VANDPS  (AX)(BX*4), Y1, Y1
+	VMOVUPS Y1, (AX)(BX*4)
+	ADDQ    $0x08, BX
+	CMPQ    BX, DX
+	JL      loop
+	VZEROUPPER
+	RET
+
 // func rowClass32AVX2(args *byte, n int)
 // Requires: AVX, AVX2
 TEXT ·rowClass32AVX2(SB), NOSPLIT, $0-16
@@ -69281,6 +72904,189 @@ noOpposite:
 	ADDQ $0x08, CX
 	CMPQ CX, n+8(FP)
 	JL   loop
+	VZEROUPPER
+	RET
+
+// func packAbove64AVX2(above *uint64, within *uint64, of *float64, limits *float64, words int)
+// Requires: AVX
+TEXT ·packAbove64AVX2(SB), NOSPLIT, $0-40
+	MOVQ         above+0(FP), AX
+	MOVQ         within+8(FP), CX
+	MOVQ         of+16(FP), DX
+	MOVQ         words+32(FP), BX
+	MOVQ         limits+24(FP), SI
+	VBROADCASTSD (SI), Y0
+	VBROADCASTSD 8(SI), Y1
+	XORQ         SI, SI
+
+word:
+	VMOVUPS   (DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R8
+	VMOVUPS   32(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x04, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x04, R9
+	ORQ       R9, R8
+	VMOVUPS   64(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x08, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x08, R9
+	ORQ       R9, R8
+	VMOVUPS   96(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x0c, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x0c, R9
+	ORQ       R9, R8
+	VMOVUPS   128(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x10, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x10, R9
+	ORQ       R9, R8
+	VMOVUPS   160(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x14, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x14, R9
+	ORQ       R9, R8
+	VMOVUPS   192(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x18, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x18, R9
+	ORQ       R9, R8
+	VMOVUPS   224(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x1c, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x1c, R9
+	ORQ       R9, R8
+	VMOVUPS   256(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x20, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x20, R9
+	ORQ       R9, R8
+	VMOVUPS   288(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x24, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x24, R9
+	ORQ       R9, R8
+	VMOVUPS   320(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x28, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x28, R9
+	ORQ       R9, R8
+	VMOVUPS   352(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x2c, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x2c, R9
+	ORQ       R9, R8
+	VMOVUPS   384(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x30, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x30, R9
+	ORQ       R9, R8
+	VMOVUPS   416(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x34, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x34, R9
+	ORQ       R9, R8
+	VMOVUPS   448(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x38, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x38, R9
+	ORQ       R9, R8
+	VMOVUPS   480(DX), Y2
+	VCMPPD    $0x1e, Y1, Y2, Y3
+	VMOVMSKPD Y3, R9
+	SHLQ      $0x3c, R9
+	ORQ       R9, DI
+	VCMPPD    $0x15, Y0, Y2, Y2
+	VMOVMSKPD Y2, R9
+	SHLQ      $0x3c, R9
+	ORQ       R9, R8
+	MOVQ      DI, (AX)(SI*8)
+	MOVQ      R8, (CX)(SI*8)
+	ADDQ      $0x00000200, DX
+	INCQ      SI
+	CMPQ      SI, BX
+	JL        word
+	VZEROUPPER
+	RET
+
+// func keepFrom64AVX2(dst *float64, of *float64, limit *float64, n int)
+// Requires: AVX
+TEXT ·keepFrom64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+0(FP), AX
+	MOVQ         of+8(FP), CX
+	MOVQ         n+24(FP), DX
+	MOVQ         limit+16(FP), BX
+	VBROADCASTSD (BX), Y0
+	XORQ         BX, BX
+
+loop:
+	VMOVUPS (CX)(BX*8), Y1
+	VCMPPD  $0x15, Y0, Y1, Y1
+	VANDPS  (AX)(BX*8), Y1, Y1
+	VMOVUPS Y1, (AX)(BX*8)
+	ADDQ    $0x04, BX
+	CMPQ    BX, DX
+	JL      loop
 	VZEROUPPER
 	RET
 
@@ -93351,6 +97157,268 @@ afterDone:
 	VZEROUPPER
 	RET
 
+// func pickMarginsAVX512(masks *uint64, ones *uint64, above *float32, listed *float32, at *uint32, x0 *float32, x1 *float32, class *uint8, limits *float32, first uint32, words int) (nAbove int, nListed int)
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+, POPCNT
+TEXT ·pickMarginsAVX512(SB), NOSPLIT, $0-104
+	MOVQ         masks+0(FP), AX
+	MOVQ         ones+8(FP), CX
+	MOVQ         above+16(FP), DX
+	MOVQ         listed+24(FP), BX
+	MOVQ         at+32(FP), SI
+	MOVQ         x0+40(FP), DI
+	MOVQ         x1+48(FP), R8
+	MOVQ         class+56(FP), R9
+	MOVQ         words+80(FP), R10
+	MOVQ         limits+64(FP), R11
+	VBROADCASTSS (R11), Z0
+	VBROADCASTSS 4(R11), Z1
+	VBROADCASTSS 8(R11), Z2
+	MOVL         first+72(FP), R11
+	VPBROADCASTD R11, Z3
+	VPADDD       evenNumbers<>+0(SB), Z3, Z3
+	VPBROADCASTD constants<>+3456(SB), Z4
+	VBROADCASTSS constants<>+0(SB), Z5
+	VBROADCASTSS constants<>+1344(SB), Z6
+	VPBROADCASTB constants<>+1344(SB), X7
+	VPBROADCASTB constants<>+32(SB), X8
+	MOVQ         DX, R11
+	MOVQ         BX, R12
+
+word:
+	PREFETCHT0    2048(DI)
+	PREFETCHT0    2048(R8)
+	VPCMPB        $0x04, (R9), X8, K1
+	VPCMPEQB      (R9), X7, K2
+	VMOVUPS       (R8), Z9
+	VMOVUPS       (DI), Z10
+	VSUBPS        Z10, Z9, Z9
+	VXORPS        Z5, Z9, K2, Z9
+	VCMPPS        $0x1e, Z1, Z9, K1, K3
+	VCMPPS        $0x15, Z0, Z9, K1, K1
+	VCMPPS        $0x1a, Z2, Z9, K1, K1
+	KMOVW         K3, (AX)
+	KMOVW         K2, (CX)
+	VCOMPRESSPS.Z Z9, K3, Z10
+	VMOVUPS       Z10, (DX)
+	KMOVW         K3, R13
+	POPCNTL       R13, R13
+	LEAQ          (DX)(R13*4), DX
+	VCOMPRESSPS.Z Z9, K1, Z9
+	VMOVUPS       Z9, (BX)
+	VMOVDQA32     Z3, Z9
+	VPORD         Z6, Z3, K2, Z9
+	VPCOMPRESSD.Z Z9, K1, Z9
+	VMOVDQU32     Z9, (SI)
+	KMOVW         K1, R13
+	POPCNTL       R13, R13
+	LEAQ          (BX)(R13*4), BX
+	LEAQ          (SI)(R13*4), SI
+	VPADDD        Z4, Z3, Z3
+	PREFETCHT0    2112(DI)
+	PREFETCHT0    2112(R8)
+	VPCMPB        $0x04, 16(R9), X8, K1
+	VPCMPEQB      16(R9), X7, K2
+	VMOVUPS       64(R8), Z9
+	VMOVUPS       64(DI), Z10
+	VSUBPS        Z10, Z9, Z9
+	VXORPS        Z5, Z9, K2, Z9
+	VCMPPS        $0x1e, Z1, Z9, K1, K3
+	VCMPPS        $0x15, Z0, Z9, K1, K1
+	VCMPPS        $0x1a, Z2, Z9, K1, K1
+	KMOVW         K3, 2(AX)
+	KMOVW         K2, 2(CX)
+	VCOMPRESSPS.Z Z9, K3, Z10
+	VMOVUPS       Z10, (DX)
+	KMOVW         K3, R13
+	POPCNTL       R13, R13
+	LEAQ          (DX)(R13*4), DX
+	VCOMPRESSPS.Z Z9, K1, Z9
+	VMOVUPS       Z9, (BX)
+	VMOVDQA32     Z3, Z9
+	VPORD         Z6, Z3, K2, Z9
+	VPCOMPRESSD.Z Z9, K1, Z9
+	VMOVDQU32     Z9, (SI)
+	KMOVW         K1, R13
+	POPCNTL       R13, R13
+	LEAQ          (BX)(R13*4), BX
+	LEAQ          (SI)(R13*4), SI
+	VPADDD        Z4, Z3, Z3
+	PREFETCHT0    2176(DI)
+	PREFETCHT0    2176(R8)
+	VPCMPB        $0x04, 32(R9), X8, K1
+	VPCMPEQB      32(R9), X7, K2
+	VMOVUPS       128(R8), Z9
+	VMOVUPS       128(DI), Z10
+	VSUBPS        Z10, Z9, Z9
+	VXORPS        Z5, Z9, K2, Z9
+	VCMPPS        $0x1e, Z1, Z9, K1, K3
+	VCMPPS        $0x15, Z0, Z9, K1, K1
+	VCMPPS        $0x1a, Z2, Z9, K1, K1
+	KMOVW         K3, 4(AX)
+	KMOVW         K2, 4(CX)
+	VCOMPRESSPS.Z Z9, K3, Z10
+	VMOVUPS       Z10, (DX)
+	KMOVW         K3, R13
+	POPCNTL       R13, R13
+	LEAQ          (DX)(R13*4), DX
+	VCOMPRESSPS.Z Z9, K1, Z9
+	VMOVUPS       Z9, (BX)
+	VMOVDQA32     Z3, Z9
+	VPORD         Z6, Z3, K2, Z9
+	VPCOMPRESSD.Z Z9, K1, Z9
+	VMOVDQU32     Z9, (SI)
+	KMOVW         K1, R13
+	POPCNTL       R13, R13
+	LEAQ          (BX)(R13*4), BX
+	LEAQ          (SI)(R13*4), SI
+	VPADDD        Z4, Z3, Z3
+	PREFETCHT0    2240(DI)
+	PREFETCHT0    2240(R8)
+	VPCMPB        $0x04, 48(R9), X8, K1
+	VPCMPEQB      48(R9), X7, K2
+	VMOVUPS       192(R8), Z9
+	VMOVUPS       192(DI), Z10
+	VSUBPS        Z10, Z9, Z9
+	VXORPS        Z5, Z9, K2, Z9
+	VCMPPS        $0x1e, Z1, Z9, K1, K3
+	VCMPPS        $0x15, Z0, Z9, K1, K1
+	VCMPPS        $0x1a, Z2, Z9, K1, K1
+	KMOVW         K3, 6(AX)
+	KMOVW         K2, 6(CX)
+	VCOMPRESSPS.Z Z9, K3, Z10
+	VMOVUPS       Z10, (DX)
+	KMOVW         K3, R13
+	POPCNTL       R13, R13
+	LEAQ          (DX)(R13*4), DX
+	VCOMPRESSPS.Z Z9, K1, Z9
+	VMOVUPS       Z9, (BX)
+	VMOVDQA32     Z3, Z9
+	VPORD         Z6, Z3, K2, Z9
+	VPCOMPRESSD.Z Z9, K1, Z9
+	VMOVDQU32     Z9, (SI)
+	KMOVW         K1, R13
+	POPCNTL       R13, R13
+	LEAQ          (BX)(R13*4), BX
+	LEAQ          (SI)(R13*4), SI
+	VPADDD        Z4, Z3, Z3
+	ADDQ          $0x00000100, DI
+	ADDQ          $0x00000100, R8
+	ADDQ          $0x40, R9
+	ADDQ          $0x08, AX
+	ADDQ          $0x08, CX
+	DECQ          R10
+	JNE           word
+	SUBQ          R11, DX
+	SHRQ          $0x02, DX
+	MOVQ          DX, nAbove+88(FP)
+	SUBQ          R12, BX
+	SHRQ          $0x02, BX
+	MOVQ          BX, nListed+96(FP)
+	VZEROUPPER
+	RET
+
+DATA evenNumbers<>+0(SB)/4, $0x00000000
+DATA evenNumbers<>+4(SB)/4, $0x00000002
+DATA evenNumbers<>+8(SB)/4, $0x00000004
+DATA evenNumbers<>+12(SB)/4, $0x00000006
+DATA evenNumbers<>+16(SB)/4, $0x00000008
+DATA evenNumbers<>+20(SB)/4, $0x0000000a
+DATA evenNumbers<>+24(SB)/4, $0x0000000c
+DATA evenNumbers<>+28(SB)/4, $0x0000000e
+DATA evenNumbers<>+32(SB)/4, $0x00000010
+DATA evenNumbers<>+36(SB)/4, $0x00000012
+DATA evenNumbers<>+40(SB)/4, $0x00000014
+DATA evenNumbers<>+44(SB)/4, $0x00000016
+DATA evenNumbers<>+48(SB)/4, $0x00000018
+DATA evenNumbers<>+52(SB)/4, $0x0000001a
+DATA evenNumbers<>+56(SB)/4, $0x0000001c
+DATA evenNumbers<>+60(SB)/4, $0x0000001e
+GLOBL evenNumbers<>(SB), RODATA|NOPTR, $64
+
+// func spreadMarginsAVX512(g0 *float32, g1 *float32, masks *uint64, ones *uint64, slopes *float32, words int, stream bool) (n int)
+// Requires: AVX, AVX512DQ, AVX512F, POPCNT
+TEXT ·spreadMarginsAVX512(SB), NOSPLIT, $0-64
+	MOVQ         g0+0(FP), AX
+	MOVQ         g1+8(FP), CX
+	MOVQ         masks+16(FP), DX
+	MOVQ         ones+24(FP), BX
+	MOVQ         slopes+32(FP), SI
+	MOVQ         words+40(FP), DI
+	MOVQ         SI, R8
+	VBROADCASTSS constants<>+0(SB), Z0
+
+word:
+	KMOVW       (DX), K1
+	KMOVW       (BX), K2
+	KANDW       K1, K2, K2
+	VEXPANDPS.Z (SI), K1, Z1
+	VXORPS      Z0, Z1, K2, Z1
+	VXORPS.Z    Z0, Z1, K1, Z2
+	KMOVW       K1, R9
+	POPCNTL     R9, R9
+	LEAQ        (SI)(R9*4), SI
+	KMOVW       2(DX), K1
+	KMOVW       2(BX), K2
+	KANDW       K1, K2, K2
+	VEXPANDPS.Z (SI), K1, Z3
+	VXORPS      Z0, Z3, K2, Z3
+	VXORPS.Z    Z0, Z3, K1, Z4
+	KMOVW       K1, R9
+	POPCNTL     R9, R9
+	LEAQ        (SI)(R9*4), SI
+	KMOVW       4(DX), K1
+	KMOVW       4(BX), K2
+	KANDW       K1, K2, K2
+	VEXPANDPS.Z (SI), K1, Z5
+	VXORPS      Z0, Z5, K2, Z5
+	VXORPS.Z    Z0, Z5, K1, Z6
+	KMOVW       K1, R9
+	POPCNTL     R9, R9
+	LEAQ        (SI)(R9*4), SI
+	KMOVW       6(DX), K1
+	KMOVW       6(BX), K2
+	KANDW       K1, K2, K2
+	VEXPANDPS.Z (SI), K1, Z7
+	VXORPS      Z0, Z7, K2, Z7
+	VXORPS.Z    Z0, Z7, K1, Z8
+	KMOVW       K1, R9
+	POPCNTL     R9, R9
+	LEAQ        (SI)(R9*4), SI
+	CMPB        stream+48(FP), $0x00
+	JNE         past
+	VMOVUPS     Z1, (CX)
+	VMOVUPS     Z2, (AX)
+	VMOVUPS     Z3, 64(CX)
+	VMOVUPS     Z4, 64(AX)
+	VMOVUPS     Z5, 128(CX)
+	VMOVUPS     Z6, 128(AX)
+	VMOVUPS     Z7, 192(CX)
+	VMOVUPS     Z8, 192(AX)
+	JMP         stored
+
+past:
+	VMOVNTPS Z1, (CX)
+	VMOVNTPS Z2, (AX)
+	VMOVNTPS Z3, 64(CX)
+	VMOVNTPS Z4, 64(AX)
+	VMOVNTPS Z5, 128(CX)
+	VMOVNTPS Z6, 128(AX)
+	VMOVNTPS Z7, 192(CX)
+	VMOVNTPS Z8, 192(AX)
+
+stored:
+	ADDQ $0x00000100, AX
+	ADDQ $0x00000100, CX
+	ADDQ $0x08, DX
+	ADDQ $0x08, BX
+	DECQ DI
+	JNE  word
+	SUBQ R8, SI
+	SHRQ $0x02, SI
+	MOVQ SI, n+56(FP)
+	VZEROUPPER
+	RET
+
 DATA constants<>+0(SB)/4, $0x80000000
 DATA constants<>+4(SB)/4, $0x80000000
 DATA constants<>+8(SB)/4, $0x80000000
@@ -93979,4 +98047,12 @@ DATA constants<>+3424(SB)/8, $0x43380000000003ff
 DATA constants<>+3432(SB)/8, $0x43380000000003ff
 DATA constants<>+3440(SB)/8, $0x43380000000003ff
 DATA constants<>+3448(SB)/8, $0x43380000000003ff
-GLOBL constants<>(SB), RODATA|NOPTR, $3456
+DATA constants<>+3456(SB)/4, $0x00000020
+DATA constants<>+3460(SB)/4, $0x00000020
+DATA constants<>+3464(SB)/4, $0x00000020
+DATA constants<>+3468(SB)/4, $0x00000020
+DATA constants<>+3472(SB)/4, $0x00000020
+DATA constants<>+3476(SB)/4, $0x00000020
+DATA constants<>+3480(SB)/4, $0x00000020
+DATA constants<>+3484(SB)/4, $0x00000020
+GLOBL constants<>(SB), RODATA|NOPTR, $3488

@@ -29,6 +29,7 @@ type logisticCoef struct {
 	// are the negative ones of channel 1.
 	coefPos, coefNeg, slope    float32
 	coefPos0, coefNeg0, slope0 float32
+	low, high                  float32 // the limits of an Above kernel
 }
 
 // logisticGo is the plain kernel for one channel by sigmoid, or for two by softmax,
@@ -42,7 +43,17 @@ type logisticCoef struct {
 //
 //	element   w·(1−p_t)^γ·softplus(z)
 //	gradient  ∓w·(1−p_t)^γ·((1−p_t) + γ·p_t·softplus(z)) + p·(1−p)·∂overlap/∂p
-func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, weights []float32) {
+//
+// With v.Above the elements are stored in buf, from kernel.Strip on, and 0 for voxels that are
+// ignored.
+func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []float64, k *logisticCoef, buf []float32) {
+	var weights, elements []float32
+	if v.Weighted {
+		weights = buf[kernel.LogisticWeights:]
+	}
+	if v.Above {
+		elements = buf[kernel.Strip:]
+	}
 	var sums [kernel.Sums][lanes]float32
 	var b logisticBlock
 	for i, class := range y {
@@ -63,6 +74,9 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 			weight = weights[i]
 		}
 		if class == noClass || !(weight > 0) {
+			if v.Above {
+				elements[i] = 0
+			}
 			if v.Grad {
 				g1[i] = 0
 				if v.Pair {
@@ -125,7 +139,22 @@ func logisticGo(v kernel.Variant, x0, x1, g0, g1 []float32, y []uint8, acc []flo
 				case kernel.GammaAny:
 					factor = b.power[i%block]
 				}
-				add(&sums[kernel.SumPointwise][lane], float32(float32(w*factor)*weight), nll)
+				w = float32(float32(w*factor) * weight)
+				if !v.Above {
+					add(&sums[kernel.SumPointwise][lane], w, nll)
+				}
+			}
+			if v.Above {
+				elements[i] = float32(w * nll)
+				if elements[i] > k.high {
+					sums[kernel.SumPointwise][lane] += elements[i]
+				}
+				if elements[i] < k.low {
+					if v.Grad {
+						g1[i], g0[i] = 0, 0
+					}
+					continue
+				}
 			}
 			if v.Grad {
 				if v.Exponent == kernel.GammaZero {

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -8,99 +9,221 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/plan"
 )
 
-func TestPackMarginsKernels(t *testing.T) {
+// drawnVoxels are the logits and classes of voxels of two channels, some hostile and some ignored.
+func drawnVoxels(r *rand.Rand, n, offset int) (x0, x1 []float32, class []uint8) {
+	value := func() float32 {
+		if r.IntN(4) == 0 {
+			return hostile[r.IntN(len(hostile))]
+		}
+		return float32(r.IntN(7) - 3)
+	}
+	x0, x1, class = make([]float32, n+offset)[offset:], make([]float32, n+offset)[offset:], make([]uint8, n+offset)[offset:]
+	for i := range x0 {
+		x0[i], x1[i], class[i] = value(), value(), [...]uint8{0, 1, noClass}[r.IntN(3)]
+	}
+	return x0, x1, class
+}
+
+func TestPickMarginsKernels(t *testing.T) {
 	eachImplementation(t, func(t *testing.T, impl kernels) {
 		r := rand.New(rand.NewPCG(9, 6))
-		value := func() float32 {
-			if r.IntN(4) == 0 {
-				return hostile[r.IntN(len(hostile))]
-			}
-			return float32(r.IntN(7) - 3)
-		}
 		inf := float32(math.Inf(1))
+		const first = 77000
 		for words := range 4 {
 			for offset := range 3 {
-				x0, x1, class := make([]float32, 64*words+offset)[offset:], make([]float32, 64*words+offset)[offset:], make([]uint8, 64*words+offset)[offset:]
-				for i := range x0 {
-					x0[i], x1[i], class[i] = value(), value(), [...]uint8{0, 1, 2, noClass}[r.IntN(4)]
-				}
-				for _, limits := range [][2]float32{{0, 0}, {1, 2.5}, {-1, -1}, {-2, inf}, {-inf, inf}, {-inf, -inf}, {inf, inf}, {-1e-45, 1e-45}} {
-					wantAbove, wantWithin, wantClass := make([]uint64, words), make([]uint64, words), slices.Clone(class)
+				x0, x1, class := drawnVoxels(r, 64*words, offset)
+				for _, limits := range [][3]float32{{0, 0, 0}, {1, 2, 2.5}, {-1, -1, 3}, {-2, 0, inf}, {-inf, inf, inf}, {-inf, -inf, -inf}, {inf, inf, inf}, {-1e-45, 0, 1e-45}} {
+					what := fmt.Sprintf("%d words, limits %v", words, limits)
+					wantMasks, wantOnes := make([]uint64, words), make([]uint64, words)
+					above, listed, at := []float32{7}, []float32{8}, []uint32{9} // there before
 					for i := range x0 {
 						margin := x1[i] - x0[i]
 						if class[i] == 1 {
-							margin = -margin
+							margin = negated(margin)
+							wantOnes[i/64] |= 1 << (i % 64)
+						}
+						if class[i] == noClass {
+							continue
 						}
 						if margin > limits[1] {
-							wantAbove[i/64] |= 1 << (i % 64)
-						} else {
-							wantClass[i] = noClass
+							wantMasks[i/64] |= 1 << (i % 64)
+							above = append(above, margin)
 						}
-						if math.IsNaN(float64(margin)) || margin >= limits[0] {
-							wantWithin[i/64] |= 1 << (i % 64)
+						if !(margin < limits[0]) && !(margin > limits[2]) {
+							listed, at = append(listed, margin), append(at, first+2*uint32(i)+uint32(class[i]))
 						}
 					}
-					above, within, got := make([]uint64, words+1), make([]uint64, words+1), append(make([]uint8, offset), append(class, 77)...)[offset:]
-					above[words], within[words] = 12345, 54321
-					impl.packMargins(above[:words], within[:words], x0, x1, got[:64*words], &limits)
-					what := fmt.Sprintf("%d words, limits %v", words, limits)
-					require.Equal(t, append(wantAbove, 12345), above, what)
-					require.Equal(t, append(wantWithin, 54321), within, what)
-					require.Equal(t, append(wantClass, 77), got, what)
+					p := &marginPick{limits: limits, nAbove: 1, nListed: 1}
+					p.above[0], p.listed[0], p.at[0] = 7, 8, 9
+					masks, isOne := make([]uint64, words+1), make([]uint64, words+1)
+					masks[words], isOne[words] = 12345, 54321
+					impl.pickMargins(p, masks[:words], isOne[:words], x0, x1, class, first)
+					require.Equal(t, append(wantMasks, 12345), masks, what)
+					require.Equal(t, append(wantOnes, 54321), isOne, what)
+					require.Equal(t, bitsOf(above), bitsOf(p.above[:p.nAbove]), what)
+					require.Equal(t, bitsOf(listed), bitsOf(p.listed[:p.nListed]), what)
+					require.Equal(t, at, p.at[:p.nListed], what)
 				}
 			}
 		}
 	})
 }
 
-func TestKeepAboveKernels(t *testing.T) {
-	eachImplementation(t, func(t *testing.T, impl kernels) {
-		r := rand.New(rand.NewPCG(2, 7))
-		for _, n := range []int{0, 1, 63, 64, 193} {
-			dst, of := make([]float32, n+1)[1:], make([]float32, n+2)[2:]
-			for i := range dst {
-				dst[i], of[i] = r.Float32()-0.5, hostile[r.IntN(len(hostile))]
-			}
-			for _, limit := range []float32{0, -1, float32(math.Inf(-1)), float32(math.Inf(1))} {
-				want, got := make([]float32, n), append(slices.Clone(dst), 7)
-				for i, v := range of {
-					if v > limit {
-						want[i] = dst[i] * 3
-					}
-				}
-				impl.keepAbove(got[:n], of, limit, 3)
-				require.Equal(t, append(want, 7), got)
-			}
-		}
-	})
-}
-
-// TestListAbove compares with the definition, at the ends of strips and words.
-func TestListAbove(t *testing.T) {
-	r := rand.New(rand.NewPCG(8, 1))
-	for _, n := range []int{1, 64, 1000, 1024, 2117} {
-		values := make([]float32, n)
-		for i := range values {
-			values[i] = float32(r.IntN(16))
-		}
-		for _, limits := range [][2]float32{{3, 12}, {8, 8}, {float32(math.Inf(-1)), float32(math.Inf(1))}} {
-			wantSum, wantAbove, want := 0.0, 0, []uint16{}
-			for i, v := range values {
-				switch {
-				case v > limits[1]:
-					wantSum += float64(v)
-					wantAbove++
-				case v >= limits[0]:
-					want = append(want, uint16(i))
-				}
-			}
-			found := make([]uint16, n+3)
-			sum, above, listed := Backend{}.ListAbove(values, limits[0], limits[1], found)
-			require.Equal(t, wantSum, sum)
-			require.Equal(t, wantAbove, above)
-			require.Equal(t, want, found[:listed])
+// bitsOf are the bits of numbers, of NaN those of one.
+func bitsOf(numbers []float32) []uint32 {
+	b := make([]uint32, len(numbers))
+	for i, v := range numbers {
+		if b[i] = math.Float32bits(v); v != v {
+			b[i] = math.Float32bits(float32(math.NaN()))
 		}
 	}
+	return b
+}
+
+func TestSpreadMarginsKernels(t *testing.T) {
+	eachImplementation(t, func(t *testing.T, impl kernels) {
+		r := rand.New(rand.NewPCG(2, 7))
+		for words := range 4 {
+			for offset := range 3 {
+				for _, density := range []int{0, 1, 2, 64} { // of 64
+					n := 64 * words
+					masks, isOne, slopes := make([]uint64, words), make([]uint64, words), []float32{}
+					want0, want1 := make([]float32, n), make([]float32, n)
+					for i := range n {
+						one := uint64(r.IntN(2))
+						isOne[i/64] |= one << (i % 64)
+						if r.IntN(64) >= density {
+							continue
+						}
+						masks[i/64] |= 1 << (i % 64)
+						d := r.Float32()
+						slopes = append(slopes, d)
+						if want0[i], want1[i] = -d, d; one == 1 {
+							want0[i], want1[i] = d, -d
+						}
+					}
+					for _, stream := range []bool{false, true} {
+						g0, g1 := slices.Repeat([]float32{5}, n+offset+1)[offset:], slices.Repeat([]float32{5}, n+offset+1)[offset:]
+						require.Equal(t, len(slopes), impl.spreadMargins(g0[:n], g1[:n], masks, isOne, slopes, stream))
+						impl.fence()
+						require.Equal(t, bitsOf(append(want0[:n:n], 5)), bitsOf(g0))
+						require.Equal(t, bitsOf(append(want1[:n:n], 5)), bitsOf(g1))
+					}
+				}
+			}
+		}
+	})
+}
+
+// The passes take the voxels with the largest margins, whatever the middle, in as many passes as
+// the limits require. Every set of kernels gives the same bits.
+func TestMargins(t *testing.T) {
+	const n, v = 2, 12345
+	r := rand.New(rand.NewPCG(5, 5))
+	x, label := make([]float32, 2*n*v), make([]int16, n*v)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+		if i%3 > 0 {
+			x[i] = float32(math.Round(2 * float64(x[i]))) // ties
+		}
+	}
+	for i := range label {
+		label[i] = int16(r.IntN(3)) - 1
+	}
+	b := &plan.Batch{N: n, C: 2, V: v, Space: [3]int{1, 1, v}, Logits: tensor.New(tensor.WithShape(n, 2, v), tensor.WithBacking(x)),
+		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(n, v), tensor.WithBacking(label)), Argument: "target", HasIgnore: true, Ignore: -1}}
+	var order []int
+	margins := make([]float32, n*v)
+	for i, class := range label {
+		if class < 0 {
+			continue
+		}
+		at := i + i/v*v
+		if margins[i] = x[at+v] - x[at]; class == 1 {
+			margins[i] = -margins[i]
+		}
+		order = append(order, i)
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(margins[b], margins[a]) })
+	inf := float32(math.Inf(1))
+	for _, count := range []int{1, 700, 5000, len(order)} {
+		want, wantSum := make([]float64, len(x)), 0.0
+		for _, i := range order[:count] {
+			m, at := float64(margins[i]), i+i/v*v
+			wantSum += math.Log1p(math.Exp(m))
+			slope := 3 / (1 + math.Exp(-m))
+			if label[i] == 1 {
+				slope = -slope
+			}
+			want[at], want[at+v] = -slope, slope
+		}
+		least := margins[order[count-1]]
+		for _, limits := range [][3]float32{{-inf, inf, inf}, {-inf, -inf, inf}, {least, least, least}, {least - 1, least - 0.5, least + 1}, {least - 1, least + 0.5, least + 1}} {
+			what := fmt.Sprintf("%d, limits %v", count, limits)
+			var first []uint32
+			eachImplementation(t, func(t *testing.T, impl kernels) {
+				g := slices.Repeat([]float32{9}, len(x))
+				k := Backend{forced: &impl}
+				for _, grad := range []*tensor.Dense{nil, tensor.New(tensor.WithShape(n, 2, v), tensor.WithBacking(g))} {
+					m := &Margins{Batch: b, Low: limits[0], Middle: limits[1], High: limits[2], Grad: grad, Scale: 3}
+					sums, err := k.Margins(m)
+					require.NoError(t, err)
+					require.True(t, sums.Finite)
+					_, ok := k.SelectMargins(m, len(order)+1)
+					require.False(t, ok, "more than there are")
+					rest, ok := k.SelectMargins(m, count-sums.Above)
+					require.True(t, ok, what)
+					require.InEpsilon(t, wantSum, sums.Sum+rest, 1e-5, what)
+				}
+				for i, w := range want {
+					require.InDelta(t, w, g[i], 1e-5, "%s: %d", what, i)
+				}
+				if first == nil {
+					first = bitsOf(g)
+				}
+				require.Equal(t, first, bitsOf(g), what)
+			})
+		}
+	}
+}
+
+func TestSampleMargins(t *testing.T) {
+	const n, v, share = 3, 50001, 0.02
+	r := rand.New(rand.NewPCG(8, 6))
+	x, label := make([]float32, 2*n*v), make([]uint8, n*v)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	var margins []float32
+	for i := range label {
+		label[i] = uint8(r.IntN(3))
+		at := i + i/v*v
+		switch margin := x[at+v] - x[at]; label[i] {
+		case 0:
+			margins = append(margins, margin)
+		case 1:
+			margins = append(margins, -margin)
+		}
+	}
+	slices.Sort(margins)
+	b := &plan.Batch{N: n, C: 2, V: v, Space: [3]int{1, 1, v}, Logits: tensor.New(tensor.WithShape(n, 2, v), tensor.WithBacking(x)),
+		Target: plan.Target{Tensor: tensor.New(tensor.WithShape(n, v), tensor.WithBacking(label)), Argument: "target", HasIgnore: true, Ignore: 2}}
+	var s Sample[float32]
+	SampleMargins(Backend{}, &s, b)
+	low, middle, high := s.Window(share)
+	least := margins[len(margins)-int(share*float64(len(margins)))]
+	require.True(t, low <= least && least <= high && low <= middle && middle <= high, "%v of %v to %v", least, low, high)
+	from, _ := slices.BinarySearch(margins, low)
+	to, _ := slices.BinarySearch(margins, high)
+	require.Less(t, to-from, len(margins)/100)
+
+	b.Target.HasIgnore = false // 2 is invalid
+	SampleMargins(Backend{}, &s, b)
+	low, _, high = s.Window(share)
+	require.True(t, math.IsInf(float64(low), -1) && math.IsInf(float64(high), 1))
 }

@@ -35,6 +35,13 @@ type rowPass[T real] struct {
 	focal    []kernel.Row
 	exponent []kernel.Exponent
 	summed   []int // the sums that the pass adds up
+
+	// Of a pass over the voxels with a large element, see [Above].
+	filter    elementFilter // nil for all voxels
+	all       *kernels
+	limits    [2]T
+	aboveHigh T // the number after High
+	gradScale T
 }
 
 // newRowPass returns nil if a constant of the loss is outside the range of T.
@@ -201,6 +208,9 @@ type rowScratch[T real] struct {
 	y                                                    [kernel.Tile]uint8
 	class                                                []int32
 	wide                                                 [kernel.Tile]float64
+	narrow                                               [kernel.Tile]float32
+	gradScale                                            []T // a constant row
+	above                                                aboveScratch
 }
 
 func (s *rowScratch[T]) reserve(c int) {
@@ -240,13 +250,21 @@ func (f *rowPass[T]) tiles(ch chunk, s *rowScratch[T]) (ok bool, err error) {
 		s.args.row = [kernel.RowArgs][]T{}
 		clear(s.target)
 	}()
+	if f.filter != nil {
+		if s.gradScale == nil {
+			s.gradScale = alignedOf[T](kernel.Tile)
+		}
+		for i := range s.gradScale {
+			s.gradScale[i] = f.gradScale
+		}
+	}
 	lanes := lanesOf[T]()
 	clear(s.lanes)
 	clear(s.sums)
 	for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
 		hi := min(lo+stripVoxels, ch.hi)
 		for at := lo; at < hi; at += kernel.Tile {
-			t := rowTile[T]{f, s, ch.n, at, min(at+kernel.Tile, hi), 0}
+			t := rowTile[T]{f, s, ch, ch.n, at, min(at+kernel.Tile, hi), 0}
 			if ok, err := t.compute(); err != nil || !ok {
 				return false, err
 			}
@@ -283,6 +301,10 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 		first = f.plan.Pointwise.First
 	}
 	ok = true
+	if f.filter != nil {
+		acc[0], ok = s.sum(first, kernel.RowSumUpstream)
+		return ok, nil
+	}
 	for c := range f.C {
 		sum := func(i int) float64 {
 			v, finite := s.sum(c, i)
@@ -307,6 +329,7 @@ func (f *rowPass[T]) chunk(ch chunk, acc []float64, s *rowScratch[T]) (ok bool, 
 type rowTile[T real] struct {
 	*rowPass[T]
 	s         *rowScratch[T]
+	chunk     chunk
 	sample    int
 	lo, hi    int
 	processed int // hi − lo rounded up to whole blocks
@@ -377,6 +400,8 @@ func (t *rowTile[T]) elementRow(c int) []T {
 func (t *rowTile[T]) upstreamRow(c int) []T {
 	at, row := t.elementsOf(c)
 	switch {
+	case t.filter != nil:
+		return t.s.gradScale
 	case t.given == nil:
 		return t.s.ones
 	case t.upstream != nil && !t.padded():
@@ -414,6 +439,9 @@ func (t *rowTile[T]) compute() (ok bool, err error) {
 			t.s.args.row[kernel.ArgX] = t.upstreamRow(c)
 			t.run(kernel.RowTotal)
 		}
+	}
+	if t.filter != nil && !t.filterTile() {
+		return false, nil
 	}
 	t.store()
 	return true, nil
@@ -717,7 +745,8 @@ func (t *rowTile[T]) tileArgs(c int, v kernel.Variant) {
 	}
 	a.row[kernel.ArgTarget] = s.target[c]
 	a.row[kernel.ArgUpstream], a.row[kernel.ArgUpstream0], a.row[kernel.ArgElements0] = nil, nil, nil
-	if v.Exponent != kernel.NoPointwise && t.given != nil {
+	upstream := t.given != nil || t.filter != nil
+	if v.Exponent != kernel.NoPointwise && upstream {
 		a.row[kernel.ArgUpstream] = t.upstreamRow(c)
 	}
 	if v.Exponent != kernel.NoPointwise && t.wantElements {
@@ -734,7 +763,7 @@ func (t *rowTile[T]) tileArgs(c int, v kernel.Variant) {
 	}
 	s.written[0] = t.wantGrad
 	if w := t.plan.Pointwise; v.Exponent != kernel.NoPointwise && w.First == 0 {
-		if t.given != nil {
+		if upstream {
 			a.row[kernel.ArgUpstream0] = t.upstreamRow(0)
 		}
 		if t.wantElements && !w.PerVoxel {
@@ -952,7 +981,7 @@ func (t *rowTile[T]) store() {
 		}
 	}
 	w := t.plan.Pointwise
-	if !t.wantElements || t.elements != nil && !t.padded() {
+	if !t.wantElements || t.filter != nil || t.elements != nil && !t.padded() {
 		return
 	}
 	for c := w.First; c < t.C; c++ {

@@ -15,6 +15,9 @@ type softmaxCoef struct {
 	slope   float32
 }
 
+// setLimits sets the limits of an Above kernel, in place of constants of an overlap term.
+func setLimits(k []softmaxCoef, low, high float32) { k[0].coefPos, k[0].coefNeg = low, high }
+
 // softmaxGo is the plain kernel for channels by softmax. The logit of channel c at
 // voxel i is x[c·pitch+i] and its gradient g[c·pitch+i]. The sums of each lane are
 // added to sums: the pointwise elements, then I, P and G of every channel. y holds
@@ -28,10 +31,17 @@ type softmaxCoef struct {
 //	pointwise ∂/∂x_c = B·p_c, for c = y −B·(1−p_y),
 //	          B = w·(1−p_y)^γ·(1 + γ·p_y·(−log p_y)/(1−p_y))
 //	overlap   ∂/∂x_c = p_c·((D_c−D_top) − Σ_k p_k·(D_k−D_top)), D = ∂overlap/∂p
+//
+// With v.Above there are at most kernel.Part voxels, whose elements are stored at the beginning
+// of e, 0 for those without a class. See setLimits.
 func softmaxGo(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []float32, k []softmaxCoef, e []float32, _ bool) {
+	elements, e := e[:kernel.Part], e[kernel.Part:]
 	for i, class := range y {
 		lane := i % lanes
 		if class == noClass {
+			if v.Above {
+				elements[i] = 0
+			}
 			if v.Grad {
 				for c := range k {
 					g[c*pitch+i] = 0
@@ -54,6 +64,7 @@ func softmaxGo(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []fl
 		}
 		scale := 1 / (1 + others)
 		var b, miss float32
+		kept := true
 		if v.Exponent != kernel.NoPointwise {
 			own := &k[class]
 			ey := e[class]
@@ -77,7 +88,17 @@ func softmaxGo(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []fl
 					b = float32(b*power) * fma32(float32(own.gamma*float32(ey*scale)), ratio, 1)
 				}
 			}
-			add(&sums[lane], w, nll)
+			if v.Above {
+				elements[i] = float32(w * nll)
+				if elements[i] > k[0].coefNeg {
+					sums[lane] += elements[i]
+				}
+				if elements[i] < k[0].coefPos {
+					kept, b = false, 0
+				}
+			} else {
+				add(&sums[lane], w, nll)
+			}
 		}
 		derivative := func(c int) float32 {
 			d := k[c].coefNeg
@@ -102,7 +123,7 @@ func softmaxGo(v kernel.Variant, x, g []float32, pitch int, y []uint8, sums []fl
 				var d float32
 				if v.Exponent != kernel.NoPointwise {
 					d = float32(b * p)
-					if positive {
+					if positive && kept {
 						d = negated(b * miss)
 					}
 				}

@@ -444,6 +444,26 @@ func pairGamma2OverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *flo
 //go:noescape
 func pairGammaOverlapGradCachedWeightedAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
+// pairGamma0SumsAboveAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsAboveAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradAboveAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradAboveAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0SumsWeightedAboveAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsWeightedAboveAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradWeightedAboveAVX512 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradWeightedAboveAVX512(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
 // softmaxGamma0SumsAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
@@ -513,6 +533,16 @@ func softmaxGamma2OverlapGradAVX512(x *float32, grad *float32, pitch int, y *uin
 //
 //go:noescape
 func softmaxGammaOverlapGradAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+
+// softmaxGamma0SumsAboveAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0SumsAboveAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+
+// softmaxGamma0GradAboveAVX512 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0GradAboveAVX512(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
 //go:noescape
 func expAVX512(dst *float32, src *float32, n int)
@@ -960,6 +990,26 @@ func pairGamma2OverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float
 //go:noescape
 func pairGammaOverlapGradCachedWeightedAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
+// pairGamma0SumsAboveAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsAboveAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradAboveAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradAboveAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0SumsWeightedAboveAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsWeightedAboveAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradWeightedAboveAVX2 is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradWeightedAboveAVX2(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
 // softmaxGamma0SumsAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
@@ -1030,6 +1080,16 @@ func softmaxGamma2OverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8
 //go:noescape
 func softmaxGammaOverlapGradAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
+// softmaxGamma0SumsAboveAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0SumsAboveAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+
+// softmaxGamma0GradAboveAVX2 is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0GradAboveAVX2(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+
 //go:noescape
 func expAVX2(dst *float32, src *float32, n int)
 
@@ -1078,35 +1138,30 @@ func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64
 //go:noescape
 func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
 
-// packMarginsAVX512 is packMarginsGo for at least one word.
+// packMarginsAVX2 is packMarginsGo for at least one word.
 //
 //go:noescape
-func packMarginsAVX512(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
-
-// keepAboveAVX512 is keepAboveGo for n values, a multiple of 64. limits are limit and scale.
-//
-//go:noescape
-func keepAboveAVX512(dst *float32, of *float32, limits *float32, n int)
+func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
 
 // softMagnitudesAVX512 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
 //go:noescape
 func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 
-// packMarginsAVX2 is packMarginsGo for at least one word.
-//
-//go:noescape
-func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
-
-// keepAboveAVX2 is keepAboveGo for n values, a multiple of 64. limits are limit and scale.
-//
-//go:noescape
-func keepAboveAVX2(dst *float32, of *float32, limits *float32, n int)
-
 // softMagnitudesAVX2 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
 //go:noescape
 func softMagnitudesAVX2(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+
+// packAbove32AVX512 is packAboveGo for at least one word.
+//
+//go:noescape
+func packAbove32AVX512(above *uint64, within *uint64, of *float32, limits *float32, words int)
+
+// keepFrom32AVX512 is keepFromGo for n values, a multiple of 64.
+//
+//go:noescape
+func keepFrom32AVX512(dst *float32, of *float32, limit *float32, n int)
 
 // rowClass32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1358,6 +1413,16 @@ func rowOverlapElements32AVX512(args *byte, n int)
 //go:noescape
 func rowOverlapGrad32AVX512(args *byte, n int)
 
+// packAbove64AVX512 is packAboveGo for at least one word.
+//
+//go:noescape
+func packAbove64AVX512(above *uint64, within *uint64, of *float64, limits *float64, words int)
+
+// keepFrom64AVX512 is keepFromGo for n values, a multiple of 64.
+//
+//go:noescape
+func keepFrom64AVX512(dst *float64, of *float64, limit *float64, n int)
+
 // rowClass64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1608,6 +1673,16 @@ func rowOverlapElements64AVX512(args *byte, n int)
 //go:noescape
 func rowOverlapGrad64AVX512(args *byte, n int)
 
+// packAbove32AVX2 is packAboveGo for at least one word.
+//
+//go:noescape
+func packAbove32AVX2(above *uint64, within *uint64, of *float32, limits *float32, words int)
+
+// keepFrom32AVX2 is keepFromGo for n values, a multiple of 64.
+//
+//go:noescape
+func keepFrom32AVX2(dst *float32, of *float32, limit *float32, n int)
+
 // rowClass32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1857,6 +1932,16 @@ func rowOverlapElements32AVX2(args *byte, n int)
 //
 //go:noescape
 func rowOverlapGrad32AVX2(args *byte, n int)
+
+// packAbove64AVX2 is packAboveGo for at least one word.
+//
+//go:noescape
+func packAbove64AVX2(above *uint64, within *uint64, of *float64, limits *float64, words int)
+
+// keepFrom64AVX2 is keepFromGo for n values, a multiple of 64.
+//
+//go:noescape
+func keepFrom64AVX2(dst *float64, of *float64, limit *float64, n int)
 
 // rowClass64AVX2 is a row kernel for n voxels, a multiple of 64.
 //
@@ -2387,3 +2472,13 @@ func parabolas64x16AVX2(dst *float64, before *float64, after *float64, squaresBe
 //
 //go:noescape
 func parabolas64x32AVX2(dst *float64, before *float64, after *float64, squaresBefore *float64, squaresAfter *float64, pitch int, n int, m int, size int)
+
+// pickMarginsAVX512 picks margins for at least one word. It writes up to 15 numbers too many.
+//
+//go:noescape
+func pickMarginsAVX512(masks *uint64, ones *uint64, above *float32, listed *float32, at *uint32, x0 *float32, x1 *float32, class *uint8, limits *float32, first uint32, words int) (nAbove int, nListed int)
+
+// spreadMarginsAVX512 is spreadMarginsGo for at least one word.
+//
+//go:noescape
+func spreadMarginsAVX512(g0 *float32, g1 *float32, masks *uint64, ones *uint64, slopes *float32, words int, stream bool) (n int)

@@ -444,6 +444,26 @@ func pairGamma2OverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float
 //go:noescape
 func pairGammaOverlapGradCachedWeightedNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
 
+// pairGamma0SumsAboveNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsAboveNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradAboveNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradAboveNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0SumsWeightedAboveNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0SumsWeightedAboveNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
+// pairGamma0GradWeightedAboveNEON is logisticGo compiled for one variant.
+//
+//go:noescape
+func pairGamma0GradWeightedAboveNEON(x0 *float32, x1 *float32, g0 *float32, g1 *float32, y *uint8, acc *float64, k *uint32, buf *float32, n int, stream bool)
+
 // softmaxGamma0SumsNEON is softmaxGo compiled for one variant. pitch is in bytes.
 //
 //go:noescape
@@ -514,6 +534,16 @@ func softmaxGamma2OverlapGradNEON(x *float32, grad *float32, pitch int, y *uint8
 //go:noescape
 func softmaxGammaOverlapGradNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
 
+// softmaxGamma0SumsAboveNEON is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0SumsAboveNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+
+// softmaxGamma0GradAboveNEON is softmaxGo compiled for one variant. pitch is in bytes.
+//
+//go:noescape
+func softmaxGamma0GradAboveNEON(x *float32, grad *float32, pitch int, y *uint8, sums *float32, k *uint32, buf *float32, c int, n int, stream bool)
+
 //
 //go:noescape
 func expNEON(dst *float32, src *float32, n int)
@@ -552,11 +582,6 @@ func unpackNEON(dst *uint8, src *uint64, words int)
 //go:noescape
 func packMarginsNEON(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
 
-// keepAboveNEON is keepAboveGo for n values, a multiple of 64. limits are limit and scale.
-//
-//go:noescape
-func keepAboveNEON(dst *float32, of *float32, limits *float32, n int)
-
 // widenNEON is widenGo for n values, a multiple of 8. bad is not 0 where one is outside [0,1].
 //
 //go:noescape
@@ -576,6 +601,16 @@ func sumMapNEON(src *float32, sums *float64, n int) (bad uint32)
 //
 //go:noescape
 func softMagnitudesNEON(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
+
+// packAbove32NEON is packAboveGo for at least one word.
+//
+//go:noescape
+func packAbove32NEON(above *uint64, within *uint64, of *float32, limits *float32, words int)
+
+// keepFrom32NEON is keepFromGo for n values, a multiple of 64.
+//
+//go:noescape
+func keepFrom32NEON(dst *float32, of *float32, limit *float32, n int)
 
 // rowClass32NEON is a row kernel for n voxels, a multiple of 64.
 //
@@ -826,6 +861,16 @@ func rowOverlapElements32NEON(args *byte, n int)
 //
 //go:noescape
 func rowOverlapGrad32NEON(args *byte, n int)
+
+// packAbove64NEON is packAboveGo for at least one word.
+//
+//go:noescape
+func packAbove64NEON(above *uint64, within *uint64, of *float64, limits *float64, words int)
+
+// keepFrom64NEON is keepFromGo for n values, a multiple of 64.
+//
+//go:noescape
+func keepFrom64NEON(dst *float64, of *float64, limit *float64, n int)
 
 // rowClass64NEON is a row kernel for n voxels, a multiple of 64.
 //

@@ -26,6 +26,8 @@ const (
 	coefPos0
 	coefNeg0
 	slope0
+	lowLimit
+	highLimit
 )
 
 // fence emits the barrier that completes non-temporal stores before whatever
@@ -288,7 +290,14 @@ func logistic(t tier, v kernel.Variant) {
 				if factor != nil {
 					w = t.mul(w, factor)
 				}
-				acc.fma(at[kernel.SumPointwise], valid, weigh(w), nll)
+				if !v.Above {
+					acc.fma(at[kernel.SumPointwise], valid, weigh(w), nll)
+				} else {
+					element := t.maskedMul(valid, weigh(w), nll)
+					t.store(element, floats(buf).Offset(4*kernel.Strip), false) // in place of the logarithm
+					acc.add(at[kernel.SumPointwise], t.greater(element, coef(highLimit)), element)
+					valid = t.both(valid, t.compare(notLess, element, coef(lowLimit)))
+				}
 			}
 			if v.Grad {
 				own := t.blend(positive, coef(gradPos), coef(gradNeg))

@@ -55,12 +55,13 @@ func main() {
 	widen(avx2)
 	magnitudes(avx2)
 	sumMap(avx2)
+	packMargins(avx2)
 	for _, t := range tiers {
-		packMargins(t)
-		keepAbove(t)
 		softMagnitudes(t)
 	}
 	for _, t := range rowTiers(tiers...) {
+		packAbove(t)
+		keepFrom(t)
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
 		}
@@ -75,6 +76,9 @@ func main() {
 			parabolas(t, size)
 		}
 	}
+	avx512 := tiers[0]
+	pickMargins(avx512)
+	spreadMargins(avx512)
 	emitConstants()
 	known := len(constants.list)
 	for _, v := range kernel.Logistic() {
@@ -90,12 +94,13 @@ func main() {
 	packMap(neon)
 	unpack(neon)
 	packMargins(neon)
-	keepAbove(neon)
 	widen(neon)
 	magnitudes(neon)
 	sumMap(neon)
 	softMagnitudes(neon)
 	for _, t := range rowTiers(neon) {
+		packAbove(t)
+		keepFrom(t)
 		for r := range kernel.Row(kernel.Rows) {
 			row(t, r)
 		}

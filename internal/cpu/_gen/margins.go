@@ -4,11 +4,9 @@ import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
-
-	"github.com/x/afl/internal/cpu/kernel"
 )
 
-// packMargins emits packMarginsGo.
+// packMargins emits packMarginsGo, but not for AVX-512, for which there is pickMargins.
 func packMargins(t tier) {
 	TEXT("packMargins"+t.name, NOSPLIT, "func(above, within *uint64, x0, x1 *float32, class *uint8, limits *float32, words int)")
 	Doc("packMargins" + t.name + " is packMarginsGo for at least one word.")
@@ -23,18 +21,9 @@ func packMargins(t tier) {
 	one := litBits(1)
 	t = t.holding(t.signBit(), one)
 	labels := t.labelBytes(Mem{Base: class}, one)
-	none, own := t.register(), YMM()
-	if t.wide {
-		VBROADCASTSS(litBits(kernel.NoClass*0x01010101).mem, none)
-	} else {
-		VPCMPEQB(none, none, none)
-		t.ownBits(own)
-	}
 	w := GP64()
 	XORQ(w, w)
 	Label("word")
-	aboveAt, withinAt := Mem{Base: above, Index: w, Scale: 8}, Mem{Base: within, Index: w, Scale: 8}
-	var masks [2]mask // AVX-512
 	bits := [2]reg.GPVirtual{GP64(), GP64()}
 	for i := 0; i < 64; i += t.step() {
 		of := labels
@@ -42,38 +31,18 @@ func packMargins(t tier) {
 		x := func(base reg.Register) vec { return t.loadAt(Mem{Base: base, Disp: 4 * i}) }
 		margin := t.negateWhere(t.isPositive(t.read(of)), t.sub(x(x1), x(x0)))
 		for j, is := range [2]mask{t.compare(greaterThan, margin, high), t.compare(notLess, margin, low)} {
-			switch {
-			case t.wide:
-				masks[j] = append(masks[j], is[0])
-				if i%32 == 16 {
-					masks[j] = append(masks[j][:i/32], joined(KUNPCKWD, masks[j][i/32:]))
-				}
-			case i == 0:
+			if i == 0 {
 				VMOVMSKPS(is[0], bits[j].As32())
-			default:
-				lanes := GP64()
-				VMOVMSKPS(is[0], lanes.As32())
-				SHLQ(Imm(uint64(i)), lanes)
-				ORQ(lanes, bits[j])
+				continue
 			}
+			lanes := GP64()
+			VMOVMSKPS(is[0], lanes.As32())
+			SHLQ(Imm(uint64(i)), lanes)
+			ORQ(lanes, bits[j])
 		}
 	}
-	if t.wide {
-		keep, drop := joined(KUNPCKDQ, masks[0]), K()
-		KMOVQ(keep, aboveAt)
-		KMOVQ(joined(KUNPCKDQ, masks[1]), withinAt)
-		KNOTQ(keep, drop)
-		VMOVDQU8(none, drop, Mem{Base: class})
-	} else {
-		MOVQ(bits[0], aboveAt)
-		MOVQ(bits[1], withinAt)
-		for half := range 2 {
-			v := t.expand(aboveAt.Offset(4*half), own)
-			VPANDN(none, v, v)
-			VPOR(Mem{Base: class, Disp: 32 * half}, v, v)
-			VMOVDQU(v, Mem{Base: class, Disp: 32 * half})
-		}
-	}
+	MOVQ(bits[0], Mem{Base: above, Index: w, Scale: 8})
+	MOVQ(bits[1], Mem{Base: within, Index: w, Scale: 8})
 	ADDQ(U32(256), x0)
 	ADDQ(U32(256), x1)
 	ADDQ(Imm(64), class)
@@ -84,32 +53,142 @@ func packMargins(t tier) {
 	RET()
 }
 
-// joined is two mask registers in one, the first in its lower half.
-func joined(unpack func(low, high, d Op), of mask) reg.Register {
-	d := K()
-	unpack(of[0], of[1], d)
-	return d
-}
-
-// keepAbove emits keepAboveGo for whole blocks.
-func keepAbove(t tier) {
-	TEXT("keepAbove"+t.name, NOSPLIT, "func(dst, of *float32, limits *float32, n int)")
-	Doc("keepAbove" + t.name + " is keepAboveGo for n values, a multiple of 64. limits are limit and scale.")
+// pickMargins emits the kernel of pickMarginsBy for AVX-512, which compresses vectors.
+func pickMargins(t tier) {
+	TEXT("pickMargins"+t.name, NOSPLIT, "func(masks, ones *uint64, above, listed *float32, at *uint32, x0, x1 *float32, class *uint8, limits *float32, first uint32, words int) (nAbove, nListed int)")
+	Doc("pickMargins" + t.name + " picks margins for at least one word. It writes up to 15 numbers too many.")
 	Pragma("noescape")
 	t.unroll = 1
-	dst, of, limits, n := Load(Param("dst"), GP64()), Load(Param("of"), GP64()), Mem{Base: Load(Param("limits"), GP64())}, Load(Param("n"), GP64())
-	limit, scale := vec{t.register()}, vec{t.register()}
-	VBROADCASTSS(limits, limit[0])
-	VBROADCASTSS(limits.Offset(4), scale[0])
-	i := GP64()
-	XORQ(i, i)
-	Label("loop")
-	at := Mem{Base: dst, Index: i, Scale: 4}
-	above := t.compare(greaterThan, t.loadAt(Mem{Base: of, Index: i, Scale: 4}), limit)
-	t.store(t.masked(above, t.mul(t.loadAt(at), scale)), at, false)
-	ADDQ(Imm(uint64(t.step())), i)
-	CMPQ(i, n)
-	JL(LabelRef("loop"))
+	load := func(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
+	masks, ones, above, listed, at := load("masks"), load("ones"), load("above"), load("listed"), load("at")
+	x0, x1, class, words := load("x0"), load("x1"), load("class"), load("words")
+	limits := Mem{Base: load("limits")}
+	low, mid, high := t.register(), t.register(), t.register()
+	for i, limit := range [3]reg.VecVirtual{low, mid, high} {
+		VBROADCASTSS(limits.Offset(4*i), limit)
+	}
+	position, step := t.register(), t.register()
+	first := GP32()
+	Load(Param("first"), first)
+	VPBROADCASTD(first, position)
+	VPADDD(evenNumbers(), position, position)
+	VPBROADCASTD(litBits(32).mem, step)
+	one := litBits(1)
+	t = t.holding(t.signBit(), one)
+	labels := t.labelBytes(Mem{Base: class}, one)
+	above0, listed0 := GP64(), GP64()
+	MOVQ(above, above0)
+	MOVQ(listed, listed0)
+	Label("word")
+	for i := range 4 {
+		of := labels
+		of.at = labels.at.Offset(16 * i)
+		x := func(base reg.Register) vec { return t.loadAt(Mem{Base: base, Disp: 64 * i}) }
+		PREFETCHT0(Mem{Base: x0, Disp: 64*i + 2048})
+		PREFETCHT0(Mem{Base: x1, Disp: 64*i + 2048})
+		valid, positive := t.isValid(of)[0], t.isPositive(of)
+		margin := t.negateWhere(positive, t.sub(x(x1), x(x0)))[0]
+		isAbove, isListed := K(), K()
+		VCMPPS(U8(greaterThan), mid, margin, valid, isAbove)
+		VCMPPS(U8(notLess), low, margin, valid, isListed)
+		VCMPPS(U8(notGreater), high, margin, isListed, isListed)
+		KMOVW(isAbove, Mem{Base: masks, Disp: 2 * i})
+		KMOVW(positive[0], Mem{Base: ones, Disp: 2 * i})
+		some, numbers, own := t.register(), t.register(), t.register()
+		VCOMPRESSPS_Z(margin, isAbove, some)
+		VMOVUPS(some, Mem{Base: above})
+		n, m := GP64(), GP64()
+		KMOVW(isAbove, n.As32())
+		POPCNTL(n.As32(), n.As32())
+		LEAQ(Mem{Base: above, Index: n, Scale: 4}, above)
+		VCOMPRESSPS_Z(margin, isListed, numbers)
+		VMOVUPS(numbers, Mem{Base: listed})
+		VMOVDQA32(position, own)
+		VPORD(t.held[one], position, positive[0], own)
+		VPCOMPRESSD_Z(own, isListed, own)
+		VMOVDQU32(own, Mem{Base: at})
+		KMOVW(isListed, m.As32())
+		POPCNTL(m.As32(), m.As32())
+		LEAQ(Mem{Base: listed, Index: m, Scale: 4}, listed)
+		LEAQ(Mem{Base: at, Index: m, Scale: 4}, at)
+		VPADDD(step, position, position)
+	}
+	ADDQ(U32(256), x0)
+	ADDQ(U32(256), x1)
+	ADDQ(Imm(64), class)
+	ADDQ(Imm(8), masks)
+	ADDQ(Imm(8), ones)
+	DECQ(words)
+	JNE(LabelRef("word"))
+	SUBQ(above0, above)
+	SHRQ(Imm(2), above)
+	Store(above, ReturnIndex(0))
+	SUBQ(listed0, listed)
+	SHRQ(Imm(2), listed)
+	Store(listed, ReturnIndex(1))
+	VZEROUPPER()
+	RET()
+}
+
+// evenNumbers are 0, 2, 4 … in the lanes of 64 bytes.
+func evenNumbers() Mem {
+	at := GLOBL("evenNumbers", RODATA|NOPTR)
+	for lane := range 16 {
+		DATA(4*lane, U32(2*lane))
+	}
+	return at
+}
+
+// spreadMargins emits spreadMarginsGo for AVX-512, which expands vectors.
+func spreadMargins(t tier) {
+	TEXT("spreadMargins"+t.name, NOSPLIT, "func(g0, g1 *float32, masks, ones *uint64, slopes *float32, words int, stream bool) (n int)")
+	Doc("spreadMargins" + t.name + " is spreadMarginsGo for at least one word.")
+	Pragma("noescape")
+	t.unroll = 1
+	load := func(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
+	g0, g1, masks, ones, slopes, words := load("g0"), load("g1"), load("masks"), load("ones"), load("slopes"), load("words")
+	stream, slopes0 := parameter("stream"), GP64()
+	MOVQ(slopes, slopes0)
+	negative := t.signBit()
+	t = t.holding(negative)
+	Label("word")
+	var own, opposite [4]vec
+	for i := range 4 {
+		kept, positive := K(), K()
+		KMOVW(Mem{Base: masks, Disp: 2 * i}, kept)
+		KMOVW(Mem{Base: ones, Disp: 2 * i}, positive)
+		KANDW(kept, positive, positive)
+		own[i] = vec{t.register()}
+		VEXPANDPS_Z(Mem{Base: slopes}, kept, own[i][0])
+		own[i] = t.negateWhere(mask{positive}, own[i])
+		opposite[i] = t.maskedXor(mask{kept}, own[i], negative)
+		n := GP64()
+		KMOVW(kept, n.As32())
+		POPCNTL(n.As32(), n.As32())
+		LEAQ(Mem{Base: slopes, Index: n, Scale: 4}, slopes)
+	}
+	CMPB(stream, Imm(0))
+	JNE(LabelRef("past"))
+	for i := range 4 {
+		t.store(own[i], Mem{Base: g1, Disp: 64 * i}, false)
+		t.store(opposite[i], Mem{Base: g0, Disp: 64 * i}, false)
+	}
+	JMP(LabelRef("stored"))
+	Label("past")
+	for i := range 4 {
+		t.store(own[i], Mem{Base: g1, Disp: 64 * i}, true)
+		t.store(opposite[i], Mem{Base: g0, Disp: 64 * i}, true)
+	}
+	Label("stored")
+	ADDQ(U32(256), g0)
+	ADDQ(U32(256), g1)
+	ADDQ(Imm(8), masks)
+	ADDQ(Imm(8), ones)
+	DECQ(words)
+	JNE(LabelRef("word"))
+	SUBQ(slopes0, slopes)
+	SHRQ(Imm(2), slopes)
+	Store(slopes, ReturnIndex(0))
 	VZEROUPPER()
 	RET()
 }

@@ -78,6 +78,7 @@ func writeConstants(w *bytes.Buffer) {
 		data(0x08040201, 0x80402010) // byteWeights
 	}
 	data(1, 2, 4, 8, 16, 32, 64, 128) // wordWeights
+	data(1, 0, 2, 0, 4, 0, 8, 0)      // doubleWeights
 	for _, l := range constants.list {
 		low, high := uint32(l.bits), uint32(l.bits>>32)
 		if !l.double {

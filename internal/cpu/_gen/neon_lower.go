@@ -51,11 +51,12 @@ type lowering struct {
 }
 
 // The table of constants begins with the weights that collect the sign bits of 16 bytes
-// and of 8 words.
+// of 8 words and of 4 double words.
 const (
 	byteWeights   = 0
 	wordWeights   = 16
-	firstConstant = 48
+	doubleWeights = 48
+	firstConstant = 80
 )
 
 // indexed is an address of two registers.
@@ -575,8 +576,8 @@ func (l *lowering) instruction(i *ir.Instruction) {
 		from := l.pair(at(0))
 		l.move(d[0], from[0])
 		l.move(d[1], from[1])
-	case "VPMOVMSKB", "VMOVMSKPS":
-		l.signs(i.Opcode == "VPMOVMSKB", l.pair(at(0)), l.gp(at(1)))
+	case "VPMOVMSKB", "VMOVMSKPS", "VMOVMSKPD":
+		l.signs(i.Opcode, l.pair(at(0)), l.gp(at(1)))
 	case "PREFETCHT0":
 		base, offset := l.at(o[0].(operand.Mem), 8)
 		l.plainText(fmt.Sprintf("PRFM %d(R%%d), PLDL1KEEP", offset), nil, []register{base})
@@ -588,8 +589,10 @@ func (l *lowering) instruction(i *ir.Instruction) {
 	}
 }
 
-// signs collects the sign bits of bytes, or of 4-byte words.
-func (l *lowering) signs(bytes bool, v [2]register, d register) {
+// signs collects the sign bits of bytes, of words, or of the lower halves of double words,
+// which are masks.
+func (l *lowering) signs(opcode string, v [2]register, d register) {
+	bytes := opcode == "VPMOVMSKB"
 	var part [2]register
 	for h := range v {
 		full := v[h]
@@ -601,6 +604,8 @@ func (l *lowering) signs(bytes bool, v [2]register, d register) {
 		switch {
 		case bytes:
 			l.load(weights, l.table, byteWeights)
+		case opcode == "VMOVMSKPD":
+			l.load(weights, l.table, doubleWeights+16*h)
 		default:
 			l.load(weights, l.table, wordWeights+16*h)
 		}

@@ -21,6 +21,10 @@ const (
 	smCoefPos
 	smCoefNeg
 	smSlope
+
+	// The limits of an Above kernel, of the first channel.
+	smLow  = smCoefPos
+	smHigh = smCoefNeg
 )
 
 // Intermediates that the loops of a softmax kernel pass on, in rows of kernel.Part
@@ -196,13 +200,29 @@ func softmax(t tier, v kernel.Variant) {
 				factor = t.mul(t.mul(gw, power), slope)
 			}
 		}
+		summed, a, b := valid, w, nll
+		var kept mask
+		if v.Above {
+			element := t.mul(w, nll)
+			t.store(element, row(rowLargest), false)
+			MOVQ(parameter("k"), k)
+			kept = t.compare(notLess, element, coef(smLow))
+			summed = func(t tier) mask { return t.greater(element, coef(smHigh)) }
+			a, b = element, constant(t, lit(1))
+		}
 		if v.Grad {
-			t.store(factor, row(rowFactor), false)
-			t.store(t.xor(t.mul(factor, miss), negative), row(rowOwn), false)
+			own := func() vec { return t.xor(t.mul(factor, miss), negative) }
+			if !v.Above {
+				t.store(factor, row(rowFactor), false)
+				t.store(own(), row(rowOwn), false)
+			} else {
+				t.store(t.masked(kept, factor), row(rowFactor), false)
+				t.store(t.masked(kept, own()), row(rowOwn), false)
+			}
 		}
 		MOVQ(parameter("sums"), sum)
 		r := t.rowSums(1, sum, half)
-		r.fma(0, valid(t), w, nll)
+		r.fma(0, summed(t), a, b)
 		r.store()
 		if !t.wide {
 			XORQ(Imm(32), half)

@@ -513,6 +513,7 @@ const (
 	notLess        = 0x15 // or unordered
 	notAtLeast     = 0x19 // or unordered
 	notAtMost      = 0x16 // or unordered
+	notGreater     = 0x1a // or unordered
 
 	greaterThanInteger = 0x06
 )

@@ -8,7 +8,7 @@ package kernel
 func Tiles() []Variant {
 	var list []Variant
 	for _, v := range Logistic() {
-		if !v.Cached && !v.Weighted && (v.Grad || v.Overlap) {
+		if !v.Cached && !v.Weighted && !v.Above && (v.Grad || v.Overlap) {
 			list = append(list, v)
 		}
 	}

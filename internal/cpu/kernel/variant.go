@@ -28,6 +28,10 @@ type Variant struct {
 	// Weighted multiplies the terms of each voxel by its weight and leaves out those of
 	// weight 0. Logistic kernels only.
 	Weighted bool
+	// Above stores the elements of all voxels in scratch memory, adds up those above a limit
+	// and writes the gradient of those that are not below another one. Softmax kernels and
+	// logistic kernels of a pair only, with GammaZero and without Overlap.
+	Above bool
 }
 
 // Index is the variant's place in a table of [Variants] entries.
@@ -43,11 +47,12 @@ func (v Variant) Index() int {
 	set(16, v.Pair)
 	set(32, v.Cached)
 	set(64, v.Weighted)
+	set(128, v.Above)
 	return i
 }
 
 // Variants is the number of values that [Variant.Index] can have.
-const Variants = 128
+const Variants = 256
 
 // LogisticName names the variant of a logistic kernel: pairGamma2OverlapGradCached.
 func (v Variant) LogisticName() string {
@@ -76,6 +81,9 @@ func (v Variant) features() string {
 	if v.Weighted {
 		name += "Weighted"
 	}
+	if v.Above {
+		name += "Above"
+	}
 	return name
 }
 
@@ -97,12 +105,17 @@ func Logistic() []Variant {
 					for _, overlap := range both {
 						for exponent := NoPointwise; exponent <= GammaAny; exponent++ {
 							if overlap || exponent != NoPointwise && !cached {
-								list = append(list, Variant{pair, exponent, overlap, grad, cached, weighted})
+								list = append(list, Variant{pair, exponent, overlap, grad, cached, weighted, false})
 							}
 						}
 					}
 				}
 			}
+		}
+	}
+	for _, weighted := range both {
+		for _, grad := range both {
+			list = append(list, Variant{Pair: true, Exponent: GammaZero, Grad: grad, Weighted: weighted, Above: true})
 		}
 	}
 	return list
@@ -116,6 +129,9 @@ func Softmax() []Variant {
 		if !v.Pair && !v.Cached && !v.Weighted {
 			list = append(list, v)
 		}
+	}
+	for _, grad := range []bool{false, true} {
+		list = append(list, Variant{Exponent: GammaZero, Grad: grad, Above: true})
 	}
 	return list
 }

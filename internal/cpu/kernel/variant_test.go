@@ -20,10 +20,11 @@ func TestVariants(t *testing.T) {
 	wanted := 0
 	for i := range Variants {
 		on := func(bit int) bool { return i>>bit&1 == 1 }
-		v := Variant{Exponent: Exponent(i & 3), Overlap: on(2), Grad: on(3), Pair: on(4), Cached: on(5), Weighted: on(6)}
+		v := Variant{Exponent: Exponent(i & 3), Overlap: on(2), Grad: on(3), Pair: on(4), Cached: on(5), Weighted: on(6), Above: on(7)}
 		assert.Equal(t, i, v.Index())
 		// Nothing to compute, or nothing to cache for a second pass.
-		useless := v.Exponent == NoPointwise && !v.Overlap || v.Cached && !v.Overlap
+		useless := v.Exponent == NoPointwise && !v.Overlap || v.Cached && !v.Overlap ||
+			v.Above && (!v.Pair || v.Exponent != GammaZero || v.Overlap)
 		assert.Equal(t, !useless, listed[v], "%+v", v)
 		if !useless {
 			wanted++
@@ -33,9 +34,9 @@ func TestVariants(t *testing.T) {
 	assert.Len(t, indices, wanted)
 	assert.Len(t, names, wanted)
 	for _, v := range Softmax() {
-		assert.True(t, listed[v] && !v.Pair && !v.Cached && !v.Weighted, v.LogisticName())
+		assert.True(t, (listed[v] || v.Above && v.Exponent == GammaZero && !v.Overlap) && !v.Pair && !v.Cached && !v.Weighted, v.LogisticName())
 	}
-	assert.Len(t, Softmax(), 14)
+	assert.Len(t, Softmax(), 16)
 }
 
 func TestNames(t *testing.T) {
