@@ -116,6 +116,7 @@ func (l Blob) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption) (*ten
 	if err != nil {
 		return nil, err
 	}
+	terms = merged(terms)
 	if grad != nil && len(terms) > 1 {
 		if b.scratch, err = c.kernels.NewTensor(logits, 1, 1, c.batch.V); err != nil {
 			return nil, public(err)
@@ -146,6 +147,7 @@ type blobSum struct {
 	loss    Blob
 	images  []blobImage
 	finder  components.Finder
+	masks   cpu.Masks     // of the lesions
 	scratch *tensor.Dense // the gradient of an image by a term after the first
 }
 
@@ -155,7 +157,7 @@ var blobMemory = sync.Pool{New: func() any { return new(blobSum) }}
 func (b *blobSum) release() {
 	for i := range b.images {
 		m := &b.images[i]
-		m.batch, m.regions.Batch, m.regions.Pointwise, m.regions.Overlap = plan.Batch{}, nil, nil, nil
+		m.batch, m.regions.Batch, m.regions.Plan = plan.Batch{}, nil, nil
 	}
 	b.hostCall, b.loss, b.scratch = nil, Blob{}, nil
 }
@@ -165,13 +167,12 @@ type blobImage struct {
 	batch   plan.Batch // the image with its lesions ignored
 	row     int        // of the logits, in N×C
 	regions cpu.Regions
-	first   []int // where the runs of each lesion begin, and their end
-	next    []int // scratch memory of sortRuns
+	lesions int
 	slopes  []cpu.RegionSlope
 	labels  []uint8 // memory of the target
 	// alpha is the share of the whole image in the loss, and beta that of each lesion.
 	alpha, beta float64
-	background  int // voxels that count
+	voxels      int // that are not ignored
 }
 
 // findLesions fills in the images.
@@ -187,12 +188,12 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 			channels = append(channels, k)
 		}
 	}
-	lesions, err := b.kernels.TargetMasks(&b.batch, channels)
-	if err != nil {
+	if err := b.kernels.StoreTargetMasks(&b.masks, &b.batch, channels); err != nil {
 		return public(err)
 	}
 	var ignored *cpu.Masks
 	if b.batch.Target.HasIgnore {
+		var err error
 		if ignored, err = b.kernels.IgnoredMasks(&b.batch); err != nil {
 			return public(err)
 		}
@@ -205,22 +206,19 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	b.images = slices.Grow(b.images[:0], images)[:images]
 	with := make([]int, len(channels)) // samples with a lesion
 	for i := range b.images {
-		image, mask := &b.images[i], lesions.At(i)
+		image, mask := &b.images[i], b.masks.At(i)
 		sample := i / len(channels)
 		image.row = sample*c + channels[i%len(channels)]
-		runs, count := b.finder.FindBits(mask, b.batch.Space, neighborhood)
-		image.sortRuns(runs, count)
-		if count > 0 {
+		image.regions.Runs, image.lesions = b.finder.FindBits(image.regions.Runs, mask, b.batch.Space, neighborhood)
+		if image.lesions > 0 {
 			with[i%len(channels)]++
 		}
+		image.voxels = voxels
 		if ignored != nil {
 			for k, w := range ignored.At(sample) {
 				mask[k] |= w
+				image.voxels -= bits.OnesCount64(w)
 			}
-		}
-		image.background = voxels
-		for _, w := range mask {
-			image.background -= bits.OnesCount64(w)
 		}
 		var row []uint8
 		if asIs {
@@ -241,8 +239,8 @@ func (b *blobSum) findLesions(neighborhood components.Neighborhood) error {
 	for i := range b.images {
 		image := &b.images[i]
 		image.alpha = b.loss.Alpha / float64(len(b.images))
-		if lesions := len(image.first) - 1; lesions > 0 {
-			image.beta = b.loss.Beta / float64(len(channels)*with[i%len(channels)]*lesions)
+		if image.lesions > 0 {
+			image.beta = b.loss.Beta / float64(len(channels)*with[i%len(channels)]*image.lesions)
 		}
 	}
 	return nil
@@ -259,34 +257,6 @@ func rowOf(t *tensor.Dense, row, n int) *tensor.Dense {
 		return tensor.New(shape, tensor.WithBacking(data[row*n:(row+1)*n:(row+1)*n]))
 	}
 	return nil
-}
-
-// sortRuns stores the runs by lesion, each in raster order.
-func (m *blobImage) sortRuns(runs []components.Run, count int) {
-	m.first = cpu.Grow(m.first, count+1)
-	clear(m.first)
-	for _, r := range runs {
-		m.first[r.Label]++
-	}
-	for i := range count {
-		m.first[i+1] += m.first[i]
-	}
-	m.next = append(m.next[:0], m.first...)
-	next, sorted, voxel := m.next, cpu.Grow(m.regions.Runs, len(runs)), cpu.Grow(m.regions.Voxel, len(runs)+1)
-	voxel[0] = 0
-	for _, r := range runs {
-		sorted[next[r.Label-1]] = r
-		next[r.Label-1]++
-	}
-	for i, r := range sorted {
-		voxel[i+1] = voxel[i] + r.End - r.Start
-	}
-	m.regions.Runs, m.regions.Voxel = sorted, voxel
-}
-
-// lesionVoxels is the number of voxels of a lesion.
-func (m *blobImage) lesionVoxels(i int) int {
-	return m.regions.Voxel[m.first[i+1]] - m.regions.Voxel[m.first[i]]
 }
 
 // blobTerm is a term of l: a pointwise and an overlap loss, of which one may be nil.
@@ -350,17 +320,31 @@ func (b *blobSum) terms(argument string, l Loss, weight float64) ([]blobTerm, er
 	return []blobTerm{t}, nil
 }
 
-// blobPart is a set of voxels: their sums, and how many there are. The sum of the weights is
-// over the voxels of lesions alone.
-type blobPart struct {
-	cpu.RegionSums
-	voxels float64
+// merged puts pointwise and overlap losses of different terms together, which then share their
+// passes over the image.
+func merged(terms []blobTerm) []blobTerm {
+	var all []blobTerm
+	for _, t := range terms {
+		i := slices.IndexFunc(all, func(o blobTerm) bool {
+			return (o.pointwise == nil || t.pointwise == nil) && (o.overlap == nil || t.overlap == nil)
+		})
+		if i < 0 {
+			all = append(all, t)
+			continue
+		}
+		if t.pointwise != nil {
+			all[i].pointwise, all[i].scale, all[i].mean = t.pointwise, t.scale, t.mean
+		}
+		if t.overlap != nil {
+			all[i].overlap = t.overlap
+		}
+	}
+	return all
 }
 
-func (a *blobPart) add(o blobPart) {
-	a.RegionSums.Add(o.RegionSums)
-	a.voxels += o.voxels
-}
+// blobPart holds the sums of a set of voxels. That of the weights is over the voxels of lesions
+// alone.
+type blobPart struct{ cpu.RegionSums }
 
 // blobSlope is the derivative of the loss with respect to the sums of a part.
 type blobSlope cpu.RegionSlope
@@ -375,11 +359,11 @@ func (a *blobSlope) scale(s float64) { *a = blobSlope{a.Pointwise * s, a.T * s, 
 
 // value returns the loss of a term on voxels with the given sums, a pointwise mean being
 // over so many, and its derivative.
-func (t *blobTerm) value(s *blobPart, voxels float64) (value float64, slope blobSlope) {
+func (t *blobTerm) value(s *blobPart, voxels int) (value float64, slope blobSlope) {
 	if t.pointwise != nil {
 		slope.Pointwise = t.scale
 		if t.mean {
-			slope.Pointwise /= max(voxels, 1)
+			slope.Pointwise /= float64(max(voxels, 1))
 		}
 		value = float64(slope.Pointwise * s.Pointwise)
 	}
@@ -394,7 +378,7 @@ func (t *blobTerm) value(s *blobPart, voxels float64) (value float64, slope blob
 // evaluate returns an image's part in the loss by a term, and stores its gradient, or adds
 // it to that of the terms before.
 func (b *blobSum) evaluate(m *blobImage, t *blobTerm, firstTerm bool) (float64, error) {
-	p := &plan.Plan{Pointwise: t.pointwise, Overlap: t.overlap}
+	m.regions.Plan = &plan.Plan{Pointwise: t.pointwise, Overlap: t.overlap}
 	var grad, out *tensor.Dense
 	if b.grad != nil {
 		grad = rowOf(b.grad, m.row, b.batch.V)
@@ -402,27 +386,24 @@ func (b *blobSum) evaluate(m *blobImage, t *blobTerm, firstTerm bool) (float64, 
 			out = b.scratch
 		}
 	}
-	sums, err := b.kernels.Reduce(&m.batch, p, nil, out)
+	sums, lesions, err := b.kernels.ReduceRegions(&m.regions, m.lesions, out)
 	if err != nil {
 		return 0, public(err)
 	}
-	background := blobPart{cpu.RegionSums{Pointwise: sums.Pointwise}, float64(m.background)}
+	background := blobPart{cpu.RegionSums{Pointwise: sums.Pointwise}}
 	if t.overlap != nil {
 		background.P = sums.P[0]
 	}
-	m.regions.Pointwise, m.regions.Overlap = t.pointwise, t.overlap
-	lesions, err := b.kernels.RegionSums(&m.regions, len(m.first)-1)
-	if err != nil {
-		return 0, public(err)
-	}
 	all := background
-	for i, s := range lesions {
-		all.add(blobPart{s, float64(m.lesionVoxels(i))})
+	for i := range lesions {
+		all.Add(lesions[i])
 	}
+	background.Voxels = m.voxels - all.Voxels
+	all.Voxels = m.voxels
 	var whole blobSlope
 	value := 0.0
 	if m.alpha > 0 {
-		v, slope := t.value(&all, all.voxels)
+		v, slope := t.value(&all, all.Voxels)
 		value += float64(m.alpha * v)
 		whole.add(slope, m.alpha)
 	}
@@ -433,7 +414,7 @@ func (b *blobSum) evaluate(m *blobImage, t *blobTerm, firstTerm bool) (float64, 
 	if grad == nil {
 		return value, nil
 	}
-	q := *p
+	q := *m.regions.Plan
 	o := &plan.Output{Grad: out, Reduced: true}
 	if t.pointwise != nil {
 		scaled := *t.pointwise
@@ -443,10 +424,7 @@ func (b *blobSum) evaluate(m *blobImage, t *blobTerm, firstTerm bool) (float64, 
 	if t.overlap != nil {
 		o.CoefT, o.CoefP = []float64{rest.T}, []float64{rest.P}
 	}
-	if _, err := b.kernels.Gradient(&m.batch, &q, o); err != nil {
-		return 0, public(err)
-	}
-	if err := b.kernels.RegionGradient(&m.regions, slopes, out); err != nil {
+	if err := b.kernels.RegionGradient(&m.regions, &q, o, slopes); err != nil {
 		return 0, public(err)
 	}
 	if out != grad {
@@ -466,26 +444,28 @@ func (b *blobSum) lesionValues(m *blobImage, t *blobTerm, background, all blobPa
 	}
 	parts := make([]partial, (len(lesions)+part-1)/part)
 	parallel.Each(len(parts), func(k int) {
+		var sum partial
 		for i := k * part; i < min((k+1)*part, len(lesions)); i++ {
 			own := whole
 			if m.beta > 0 {
 				one := background
-				one.add(blobPart{lesions[i], float64(m.lesionVoxels(i))})
-				voxels := one.voxels
+				one.Add(lesions[i])
+				voxels := one.Voxels
 				if b.loss.Mask != BlobExclude {
-					voxels = all.voxels
+					voxels = all.Voxels
 				}
 				if b.loss.Mask == BlobLogits {
 					one.addMasked(t, all.Weight-lesions[i].Weight)
 				}
 				v, slope := t.value(&one, voxels)
-				parts[k].value += float64(m.beta * v)
+				sum.value += float64(m.beta * v)
 				own.add(slope, m.beta)
-				parts[k].rest.add(slope, m.beta)
+				sum.rest.add(slope, m.beta)
 			}
 			own.scale(b.cfg.GradScale)
 			slopes[i] = cpu.RegionSlope(own)
 		}
+		parts[k] = sum
 	})
 	rest = whole
 	for i := range parts {

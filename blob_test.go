@@ -3,6 +3,7 @@ package afl_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,6 +70,40 @@ func TestBlobByDefinition(t *testing.T) {
 			what := fmt.Sprintf("%v, %d options", dt, len(opts))
 			require.InEpsilon(t, want, got, tolerance, what)
 			losstest.Near(t, what, gradient, losstest.Numbers(t, grad), losstest.Tolerance{Relative: tolerance, Absolute: 1e-320, Largest: tolerance / 10})
+		}
+	}
+}
+
+// TestBlobSameBits: lesions of one voxel to many chunks give the same bits with the kernels of every
+// instruction set and with any number of goroutines.
+func TestBlobSameBits(t *testing.T) {
+	shape := []int{1, 1, 37, 41, 67}
+	const voxels = 37 * 41 * 67
+	r := rand.New(rand.NewPCG(9, 10))
+	label, x := make([]uint8, voxels), make([]float32, voxels)
+	for i := range label {
+		if r.IntN(12) == 0 || i > voxels/2 && i < voxels*2/3 {
+			label[i] = 1
+		}
+		x[i] = float32(3 * r.NormFloat64())
+	}
+	dice := afl.NewDice()
+	dice.SquaredPred = false
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, inner := range []afl.Loss{afl.NewCompound(afl.NewBinaryCrossEntropy(), dice), afl.NewCompound(afl.NewFocal(), afl.NewDice())} {
+		blob := afl.NewBlob(inner)
+		blob.Connectivity = afl.Connectivity6 // hundreds of lesions
+		var want []uint64
+		for _, e := range forcedEngines(t) {
+			for procs := range 3 {
+				runtime.GOMAXPROCS(1 + procs)
+				got := bits(t, blob, tensor.New(tensor.WithShape(shape...), tensor.WithBacking(x), tensor.WithEngine(e)),
+					tensor.New(tensor.WithShape(shape[1:]...), tensor.WithBacking(label), tensor.WithEngine(e)))
+				if want == nil {
+					want = got
+				}
+				require.Equal(t, want, got, "%s, %d goroutines", e.backend.Tier(), 1+procs)
+			}
 		}
 	}
 }

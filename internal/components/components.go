@@ -2,8 +2,8 @@
 //
 // Rows are first split into runs of foreground voxels, 64 voxels at a time. Runs of
 // neighboring rows that touch are then joined in a union-find forest, in time nearly linear
-// in the number of runs. Slabs of slices are independent but for the runs on their borders,
-// and are computed concurrently.
+// in the number of runs. Slabs of slices are labeled concurrently and their components joined
+// at the borders.
 //
 // C. Fiorio and J. Gustedt, "Two linear time Union-Find strategies for image
 // processing", Theoretical Computer Science 154 (1996) 165–181.
@@ -13,6 +13,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"slices"
 
 	"github.com/x/afl/internal/parallel"
@@ -51,7 +52,7 @@ func Find(mask []uint8, shape [3]int, neighborhood Neighborhood) (runs []Run, co
 	}
 	words := make([]uint64, (len(mask)+63)/64)
 	pack(words, mask)
-	return new(Finder).FindBits(words, shape, neighborhood)
+	return new(Finder).FindBits(nil, words, shape, neighborhood)
 }
 
 // pack sets the bits of the ones.
@@ -83,13 +84,16 @@ const packWords = 1 << 10 // of a unit of work
 // Finder finds components in memory that it keeps from call to call.
 type Finder struct {
 	slabs []slab
-	forest
+	// forest joins the components of the slabs, numbered one slab after the other.
+	forest forest
+	// Scratch memory of joinSlabs.
+	last, next []span
 }
 
 // FindBits is [Find] for a mask of a bit for each voxel, the least significant of a word
 // first. It panics if there are more or fewer words than the voxels take up; the bits after the
-// last voxel are 0. The runs are valid until the next call.
-func (f *Finder) FindBits(words []uint64, shape [3]int, neighborhood Neighborhood) (runs []Run, count int) {
+// last voxel are 0. The runs are stored in the memory given if it is large enough.
+func (f *Finder) FindBits(runs []Run, words []uint64, shape [3]int, neighborhood Neighborhood) (found []Run, count int) {
 	slices, rows, columns := shape[0], shape[1], shape[2]
 	if voxels := slices * rows * columns; len(words) != (voxels+63)/64 {
 		panic(fmt.Sprintf("components: shape %v has %d voxels, mask has %d words", shape, voxels, len(words)))
@@ -98,89 +102,154 @@ func (f *Finder) FindBits(words []uint64, shape [3]int, neighborhood Neighborhoo
 		panic(fmt.Sprintf("components: neighborhood %d is not Face, Edge or Vertex", neighborhood))
 	}
 	if len(words) == 0 {
-		return nil, 0
+		return runs[:0], 0
 	}
 	// The result does not depend on the slabs.
 	const slabVoxels = 1 << 15
-	n := max(1, min(slices, len(words)*64/slabVoxels))
+	n := max(1, min(slices, len(words)*64/slabVoxels, 2*runtime.GOMAXPROCS(0)))
 	f.slabs = grow(f.slabs, n)
 	slabs := f.slabs
-	f.first, f.rows, f.columns, f.neighborhood = grow(f.first, slices*rows+1), rows, columns, neighborhood
+	grid := gridOf(shape)
+	earlier := neighborhood.earlier(grid)
 	parallel.Each(n, func(i int) {
 		s := &slabs[i]
 		s.from, s.to = i*slices/n, (i+1)*slices/n
-		s.scan(words, &f.forest)
+		s.label(words, grid, earlier, neighborhood == Vertex)
 	})
-	total := 0
+	total, parts := 0, 0
 	for i := range slabs {
-		slabs[i].offset = total
-		total += len(slabs[i].runs)
-	}
-	f.first[slices*rows] = total
-	f.runs, f.parent = grow(f.runs, total), grow(f.parent, total)
-	parallel.Each(len(slabs), func(i int) {
 		s := &slabs[i]
-		copy(f.runs[s.offset:], s.runs)
-		for k := range s.runs {
-			f.parent[s.offset+k] = s.offset + k
-		}
-		for row := s.from * rows; row < s.to*rows; row++ {
-			f.first[row] += s.offset
+		s.firstRun, s.firstPart = total, parts
+		total += len(s.spans)
+		parts += s.count
+	}
+	f.forest = f.forest[:0].grown(parts)
+	for i := 1; i < n; i++ {
+		f.joinSlabs(&slabs[i-1], &slabs[i], grid, earlier)
+	}
+	count = f.forest.label()
+	runs = grow(runs, total)
+	parallel.Each(n, func(i int) {
+		s := &slabs[i]
+		to, own, labels := runs[s.firstRun:][:len(s.spans)], s.forest[:len(s.spans)], f.forest[s.firstPart:]
+		for k := range s.spans {
+			one := &s.spans[k]
+			to[k] = Run{Start: one.voxel, End: one.voxel + one.end - one.start, Label: labels[own[k]-1]}
 		}
 	})
-	parallel.Each(len(slabs), func(i int) {
-		s := &slabs[i]
-		f.joinSlices(s.from, s.to, earlier[:1])
-		f.joinSlices(s.from+1, s.to, earlier[1:])
-	})
-	for _, s := range slabs[1:] {
-		f.joinSlices(s.from, s.from+1, earlier[1:])
-	}
-	for i, parent := range f.parent {
-		if parent == i {
-			count++
-			f.runs[i].Label = count
-		} else {
-			f.runs[i].Label = f.runs[parent].Label // labeled already: a parent comes first
-		}
-	}
-	return f.runs, count
+	return runs, count
 }
 
 // grow returns s with length n and the elements that are in its memory.
-func grow[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
+func grow[S ~[]T, T any](s S, n int) S { return slices.Grow(s[:0], n)[:n] }
+
+// grid describes positions in a volume whose rows end with one voxel of padding and whose slices
+// end with one row of it, so that runs of which one touches the other's shifted position are of
+// the rows that the shift says.
+type grid struct{ slices, rows, columns, row, slice int }
+
+func gridOf(shape [3]int) grid {
+	row := shape[2] + 1
+	return grid{shape[0], shape[1], shape[2], row, (shape[1] + 1) * row}
+}
+
+// neighbor is a row that precedes a row in raster order, in its slice or the one before: shift
+// positions before it. Runs of the two touch if they are within reach columns.
+type neighbor struct {
+	sameSlice    bool
+	shift, reach int
+}
+
+// earlier returns the neighboring rows that precede a row.
+func (n Neighborhood) earlier(g grid) []neighbor {
+	var list []neighbor
+	for _, at := range [...]struct{ slice, row int }{{1, 0}, {0, 1}, {1, -1}, {1, 1}} { // how many before
+		// Neighbors may differ in as many axes as the neighborhood says: the columns may
+		// differ too if the rows do not use all of them up.
+		axes := at.slice*at.slice + at.row*at.row
+		if axes <= int(n) {
+			list = append(list, neighbor{at.slice == 0, at.slice*g.slice + at.row*g.row, min(int(n)-axes, 1)})
+		}
+	}
+	return list
+}
+
+// span is a run at positions of a grid, its first voxel, and its node in a forest.
+type span struct{ start, end, voxel, node int }
 
 // slab is a range of slices.
 type slab struct {
-	from, to int
-	runs     []Run
-	offset   int // of its runs among all
+	from, to            int
+	spans               []span
+	forest              forest // of the runs
+	count               int    // of the components
+	firstRun, firstPart int    // of the slab's runs among all, and of its components
+	open                []span // scratch memory of settle
 }
 
-// scan finds the runs, and for each row the first of those of the slab that is not before it.
-func (s *slab) scan(words []uint64, f *forest) {
-	row := s.from * f.rows
-	rowEnd, end := (row+1)*f.columns, s.to*f.rows*f.columns
-	f.first[row], s.runs = 0, s.runs[:0]
-	for at := row * f.columns; ; {
-		if at = NextBit(words, at, end, 0); at == end {
-			break
+// label finds the runs of the slab and labels its components.
+func (s *slab) label(words []uint64, g grid, earlier []neighbor, all bool) {
+	s.spans, s.forest = s.spans[:0], s.forest[:0]
+	before, first := 0, 0 // the first runs of the slice before and of the slice
+	for z := s.from; z < s.to; z++ {
+		s.scan(words, g, z)
+		s.forest = s.forest.grown(len(s.spans))
+		last, own := s.spans[before:first], s.spans[first:]
+		open := own
+		if all {
+			s.open = s.forest.settle(last, own, g.slice, s.open[:0])
+			open = s.open
 		}
-		stop := NextBit(words, at, end, ^uint64(0))
-		for at < stop {
-			for at >= rowEnd {
-				row++
-				rowEnd += f.columns
-				f.first[row] = len(s.runs)
+		s.forest.joinAll(last, own, open, earlier)
+		before, first = first, len(s.spans)
+	}
+	s.count = s.forest.label()
+}
+
+// scan finds the runs of a slice.
+func (s *slab) scan(words []uint64, g grid, z int) {
+	spans := s.spans
+	at, end := z*g.rows*g.columns, (z+1)*g.rows*g.columns
+	rowEnd, shift := at+g.columns, z*(g.slice-g.rows*g.columns)
+	for w := at / 64; at < end; {
+		// The word's voxels from at on.
+		word := words[w] >> (at % 64) << (at % 64)
+		for word != 0 {
+			first := bits.TrailingZeros64(word)
+			start := 64*w + first
+			stop := start + bits.TrailingZeros64(^(word >> first))
+			word &= word + 1<<first
+			if stop >= 64*(w+1) {
+				stop = NextBit(words, stop, end, ^uint64(0))
+				if w, word = stop/64, 0; stop < end {
+					word = words[w] >> (stop % 64) << (stop % 64)
+				}
 			}
-			to := min(stop, rowEnd)
-			s.runs = append(s.runs, Run{Start: at, End: to})
-			at = to
+			if stop >= end {
+				if start >= end {
+					break
+				}
+				stop, word = end, 0
+			}
+			if start >= rowEnd {
+				rows := 1
+				if start >= rowEnd+g.columns {
+					rows += (start - rowEnd) / g.columns
+				}
+				rowEnd += rows * g.columns
+				shift += rows
+			}
+			for ; stop > rowEnd; shift++ {
+				spans = append(spans, span{start + shift, rowEnd + shift, start, len(spans)})
+				start = rowEnd
+				rowEnd += g.columns
+			}
+			spans = append(spans, span{start + shift, stop + shift, start, len(spans)})
 		}
+		w++
+		at = 64 * w
 	}
-	for row++; row < s.to*f.rows; row++ {
-		f.first[row] = len(s.runs)
-	}
+	s.spans = spans
 }
 
 // NextBit returns the first bit from at on, before end, that is 1, or 0 if flip has all bits set;
@@ -200,91 +269,115 @@ func NextBit(words []uint64, at, end int, flip uint64) int {
 	return min(64*w+bits.TrailingZeros64(word), end)
 }
 
-// offset is the position of a neighboring row relative to a row.
-type offset struct{ slice, row int }
-
-// earlier lists the neighboring rows that precede a row in raster order, those of its slice
-// first.
-var earlier = [...]offset{{0, -1}, {-1, -1}, {-1, 0}, {-1, 1}}
-
-func (o offset) axes() int {
-	n := 0
-	if o.slice != 0 {
-		n++
-	}
-	if o.row != 0 {
-		n++
-	}
-	return n
+// joinSlabs joins the components of a slab with those of the slab before it.
+func (f *Finder) joinSlabs(a, b *slab, g grid, earlier []neighbor) {
+	first, _ := slices.BinarySearchFunc(a.spans, (a.to-1)*g.slice, func(s span, at int) int { return s.start - at })
+	last, _ := slices.BinarySearchFunc(b.spans, (b.from+1)*g.slice, func(s span, at int) int { return s.start - at })
+	f.last, f.next = a.components(f.last, first, len(a.spans)), b.components(f.next, 0, last)
+	f.forest.joinAll(f.last, nil, f.next, earlier)
 }
 
-// forest is a union-find forest over runs. A parent is the run itself or an earlier one.
-type forest struct {
-	parent        []int
-	runs          []Run
-	first         []int // the runs of row r are first[r] to first[r+1], exclusive
-	rows, columns int
-	neighborhood  Neighborhood
+// components returns runs of the slab as nodes of the components of all slabs.
+func (s *slab) components(nodes []span, from, to int) []span {
+	nodes = append(nodes[:0], s.spans[from:to]...)
+	for i := range nodes {
+		nodes[i].node = s.firstPart + s.forest[from+i] - 1
+	}
+	return nodes
 }
 
-func (f *forest) find(i int) int {
-	for f.parent[i] != i {
-		f.parent[i] = f.parent[f.parent[i]]
-		i = f.parent[i]
+// forest is a union-find forest: the parent of each node, which is the node itself or an earlier
+// one.
+type forest []int
+
+func (f forest) find(i int) int {
+	for f[i] != i {
+		f[i] = f[f[i]]
+		i = f[i]
 	}
 	return i
 }
 
-func (f *forest) union(a, b int) {
-	if f.parent[a] == f.parent[b] {
-		return
+func (f forest) union(a, b int) {
+	if f[a] != f[b] {
+		f.unite(a, b)
 	}
+}
+
+func (f forest) unite(a, b int) {
 	a, b = f.find(a), f.find(b)
 	if a < b {
-		f.parent[b] = a
+		f[b] = a
 	} else {
-		f.parent[a] = b
+		f[a] = b
 	}
 }
 
-// joinSlices joins the runs of the slices [from, to) with those of neighboring rows.
-func (f *forest) joinSlices(from, to int, neighbors []offset) {
-	for _, n := range neighbors {
-		// Neighbors may differ in as many axes as the neighborhood says: the columns may
-		// differ too if the rows do not use all of them up.
-		axes := n.axes()
-		if axes > int(f.neighborhood) {
-			continue
+// settle joins each run of a slice that lies within one of the slice before, and returns the
+// others. Every voxel that touches a voxel of such a run, in another row before it, also touches
+// the voxel across its face in the slice before: of 26 neighbors no other needs to be looked at.
+// slice is how many positions are between the slices.
+func (f forest) settle(before, own []span, slice int, open []span) []span {
+	first := 0
+	for j := range own {
+		start, end := own[j].start-slice, own[j].end-slice
+		for first < len(before) && before[first].end <= start {
+			first++
 		}
-		reach := 0
-		if axes < int(f.neighborhood) {
-			reach = 1
-		}
-		back := -(n.slice*f.rows + n.row) // how many rows before
-		for z := max(from, -n.slice); z < to; z++ {
-			for r := z*f.rows + max(0, -n.row); r < (z+1)*f.rows-max(0, n.row); r++ {
-				a, aEnd, b, bEnd := f.first[r], f.first[r+1], f.first[r-back], f.first[r-back+1]
-				if a != aEnd && b != bEnd {
-					f.join(a, aEnd, b, bEnd, back*f.columns, reach)
-				}
-			}
-		}
-	}
-}
-
-// join unites the runs [a, aEnd) of a row with those runs [b, bEnd) of an earlier row
-// that are within reach columns of them; shift is the distance between the rows in memory.
-func (f *forest) join(a, aEnd, b, bEnd, shift, reach int) {
-	runs := f.runs
-	for a < aEnd && b < bEnd {
-		start, end := runs[b].Start+shift, runs[b].End+shift
-		if start < runs[a].End+reach && runs[a].Start < end+reach {
-			f.union(a, b)
-		}
-		if runs[a].End < end {
-			a++
+		if first < len(before) && before[first].start <= start && end <= before[first].end {
+			f[own[j].node] = f[before[first].node]
 		} else {
-			b++
+			open = append(open, own[j])
 		}
 	}
+	return open
+}
+
+// joinAll joins runs of a slice with neighbors in their own slice and in the one before.
+func (f forest) joinAll(before, own, runs []span, earlier []neighbor) {
+	for _, n := range earlier {
+		if n.sameSlice {
+			f.join(own, runs, n.shift, n.reach)
+		} else {
+			f.join(before, runs, n.shift, n.reach)
+		}
+	}
+}
+
+// join joins runs with those neighbors that, shifted, are within reach of them.
+func (f forest) join(neighbors, runs []span, shift, reach int) {
+	first := 0
+	for j := range runs {
+		start, end := runs[j].start-shift-reach, runs[j].end-shift+reach
+		for first < len(neighbors) && neighbors[first].end <= start {
+			first++
+		}
+		for i := first; i < len(neighbors) && neighbors[i].start < end; i++ {
+			f.union(neighbors[i].node, runs[j].node)
+		}
+	}
+}
+
+// grown returns the forest with so many nodes, of which the new ones are trees of their own.
+func (f forest) grown(n int) forest {
+	at := len(f)
+	f = slices.Grow(f, n-at)[:n]
+	for ; at < n; at++ {
+		f[at] = at
+	}
+	return f
+}
+
+// label stores the number of each node's tree in its place, counted from 1 in the order of their
+// roots, and returns how many there are.
+func (f forest) label() (count int) {
+	for i, parent := range f {
+		if parent == i {
+			count++
+			f[i] = count
+		} else {
+			f[i] = f[parent] // its number already: a parent comes first
+		}
+	}
+	return count
 }

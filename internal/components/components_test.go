@@ -122,7 +122,7 @@ func TestFindEmptyVolume(t *testing.T) {
 func TestFindPanicsOnMisuse(t *testing.T) {
 	assert.Panics(t, func() { Find(make([]uint8, 5), [3]int{1, 2, 3}, Face) })
 	assert.Panics(t, func() { Find(make([]uint8, 6), [3]int{1, 2, 3}, 0) })
-	assert.Panics(t, func() { new(Finder).FindBits(make([]uint64, 2), [3]int{1, 2, 3}, Face) })
+	assert.Panics(t, func() { new(Finder).FindBits(nil, make([]uint64, 2), [3]int{1, 2, 3}, Face) })
 	assert.Panics(t, func() { Find(make([]uint8, 6), [3]int{1, 2, 3}, Vertex+1) })
 }
 

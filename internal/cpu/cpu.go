@@ -48,7 +48,7 @@
 //
 // # Losses that are no plan
 //
-// [Backend.Fields], [Backend.Binary], [Backend.LabelPower] and [Backend.RegionSums] make the
+// [Backend.Fields], [Backend.Binary], [Backend.LabelPower] and [Backend.ReduceRegions] make the
 // passes of such losses by row kernels, in the type of the logits and with the same second
 // computation in float64. [Backend.PickMargins] and [PassAbove] leave out the voxels whose margin
 // or element is small. [Backend.Visit] is for the rest: it makes tiles of probabilities in float64,
@@ -173,6 +173,7 @@ type scratch struct {
 	planes [3]maskPlane
 	row    []float64
 	soft   softScratch
+	places []int32 // of regions among the parts of a unit; zeros between units
 
 	margins marginScratch
 }

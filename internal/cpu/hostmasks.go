@@ -21,13 +21,30 @@ func NewMasks(n, voxels int) *Masks {
 	return &Masks{make([]uint64, n*each), each}
 }
 
+// reset makes n masks of so many voxels, whose bits are any, in the same memory.
+func (m *Masks) reset(n, voxels int) {
+	m.each = (voxels + 63) / 64
+	m.words = Grow(m.words, n*m.each)
+}
+
 // TargetMasks returns where the target of each sample is above ½ in each of the channels, or
 // of their class, N×K masks.
 func (k Backend) TargetMasks(in *plan.Batch, channels []int) (*Masks, error) {
+	masks := new(Masks)
+	return masks, k.StoreTargetMasks(masks, in, channels)
+}
+
+// StoreTargetMasks is [Backend.TargetMasks] in memory of the masks given.
+func (k Backend) StoreTargetMasks(masks *Masks, in *plan.Batch, channels []int) error {
 	b, kernels := open(in), k.kernels()
 	labels := newLabelReader(b, kernels)
-	masks := NewMasks(b.N*len(channels), b.V)
+	masks.reset(b.N*len(channels), b.V)
+	onlyOnes := labels != nil && b.C <= 2 && len(channels) == 1 && b.classOf(channels[0]) == 1
 	_, err := sumChunks(b.N, b.V, 0, parallel.Forwards, func(ch chunk, _ []float64, s *scratch) error {
+		if src, ok := b.target.([]uint8); ok && onlyOnes && // of labels that are valid
+			kernels.foreground(masks.At(ch.n)[ch.lo/64:(ch.hi+63)/64], nil, src[ch.n*b.V+ch.lo:ch.n*b.V+ch.hi], &labels.rules) {
+			return nil
+		}
 		wide := Grow(s.row, stripVoxels)
 		s.row = wide
 		for lo := ch.lo; lo < ch.hi; lo += stripVoxels {
@@ -56,7 +73,7 @@ func (k Backend) TargetMasks(in *plan.Batch, channels []int) (*Masks, error) {
 		}
 		return nil
 	})
-	return masks, err
+	return err
 }
 
 // IgnoredMasks returns where voxels of each sample are ignored, of a target of class indices

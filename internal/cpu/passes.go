@@ -11,18 +11,18 @@ import (
 
 // Reduce implements [plan.Kernels].
 func (k Backend) Reduce(b *plan.Batch, p *plan.Plan, upstream, scratch *tensor.Dense) (*plan.Sums, error) {
-	return k.pass(b, p, &plan.Output{Grad: scratch, Upstream: upstream}, true)
+	return k.pass(b, p, &plan.Output{Grad: scratch, Upstream: upstream}, true, nil)
 }
 
 // Gradient implements [plan.Kernels].
 func (k Backend) Gradient(b *plan.Batch, p *plan.Plan, out *plan.Output) (*plan.Sums, error) {
-	return k.pass(b, p, out, false)
+	return k.pass(b, p, out, false, nil)
 }
 
 // pass reads the batch once. With sums set it computes the sums of the values and of
 // the overlap term, and may cache intermediates in out.Grad; otherwise it writes
-// what out asks for.
-func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool) (*plan.Sums, error) {
+// what out asks for. Unless it is nil, then is called after each chunk.
+func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool, then func(ch chunk, s *scratch) error) (*plan.Sums, error) {
 	b, kernels := open(in), k.kernels()
 	fast := newFloat32Pass(b, kernels, p, out, sums)
 	var narrow *rowPass[float32]
@@ -33,7 +33,7 @@ func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool)
 	width := 1 + 4*b.C
 	// Begin with what the first pass read last: it is still in the cache.
 	order := parallel.Order(p.Overlap != nil && !sums)
-	total, err := sumChunks(b.N, b.V, width, order, func(ch chunk, acc []float64, s *scratch) error {
+	one := func(ch chunk, acc []float64, s *scratch) error {
 		if fast != nil {
 			if ok, err := fast.chunk(ch, acc, &s.strip); err != nil || ok {
 				return err
@@ -49,6 +49,12 @@ func (k Backend) pass(in *plan.Batch, p *plan.Plan, out *plan.Output, sums bool)
 		// Float64, or beyond the range of float32.
 		_, err := wide().chunk(ch, acc, &s.rows64)
 		return err
+	}
+	total, err := sumChunks(b.N, b.V, width, order, func(ch chunk, acc []float64, s *scratch) error {
+		if err := one(ch, acc, s); err != nil || then == nil {
+			return err
+		}
+		return then(ch, s)
 	})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package cpu
 import (
 	"math"
 	"slices"
+	"sort"
 
 	"gorgonia.org/tensor"
 
@@ -11,27 +12,32 @@ import (
 	"github.com/x/afl/internal/plan"
 )
 
-// Regions is a pass over regions of an image: of a batch of one sample and one channel, in all of
-// whose regions the target is 1. The terms of its loss are by sigmoid, and have factors of their
-// own in each region. It runs the row kernels, in the type of the logits, on the voxels of
-// the regions alone, which it gathers.
+// Regions are regions of an image, in all of which the target is 1, and its background. The terms
+// of a loss, by sigmoid, have factors of their own in each region. The background's are computed
+// as those of any image. Those of the regions by the row kernels, in the type of the logits, on the
+// voxels of the regions alone, which are gathered from each chunk while it is in the cache.
 type Regions struct {
-	Batch *plan.Batch // its target is not read
-	// Pointwise and Overlap are the terms, of which one may be nil.
-	Pointwise *plan.Pointwise
-	Overlap   *plan.Overlap
-	// Runs are those of the regions, one region after the other, each run's Label being that of
-	// its region counted from 1. Voxel says where the voxels of each run begin among
-	// those of all regions, and their end.
-	Runs  []components.Run
-	Voxel []int
+	// Batch is of one sample and one channel, and ignores the voxels of the regions.
+	Batch *plan.Batch
+	// Plan holds the terms, of which one may be nil.
+	Plan *plan.Plan
+	// Runs are those of the regions in raster order, each run's Label being that of its region
+	// counted from 1.
+	Runs []components.Run
+
+	units []regionUnit // of each chunk, what the sums leave for the gradient
+	sums  []RegionSums
+	// The factors of the derivatives in each region.
+	factors64 [][3]float64
+	factors32 [][3]float32
 }
 
-// RegionSums are sums over the voxels of a region, each under the voxel weights.
+// RegionSums are sums over the voxels of a region, each but their number under the voxel weights.
 type RegionSums struct {
 	Pointwise float64 // of the pointwise elements, without Scale
 	I, P      float64 // of the overlap term: Σ p, and Σ p or Σ p²
 	Weight    float64 // Σ 1
+	Voxels    int
 }
 
 // Add adds the sums of other voxels.
@@ -40,6 +46,7 @@ func (a *RegionSums) Add(b RegionSums) {
 	a.I += b.I
 	a.P += b.P
 	a.Weight += b.Weight
+	a.Voxels += b.Voxels
 }
 
 func (a *RegionSums) finite() bool {
@@ -52,71 +59,169 @@ func (a *RegionSums) finite() bool {
 // by p.
 type RegionSlope struct{ Pointwise, T, P float64 }
 
-// regionUnit is how many voxels a goroutine takes at a time.
-const regionUnit = 8 * kernel.Tile
+// regionUnit is what the regions have of a chunk.
+type regionUnit struct {
+	parts  []regionPart // of each region that has some
+	pieces []regionPiece
+	voxels int
+	// The derivatives of the terms, a row of numbers for each factor of a RegionSlope that a
+	// voxel needs, in float32 unless they exceed its range.
+	narrow [3][]float32
+	wide   [3][]float64
+	isWide bool
+}
 
-// RegionSums makes a pass and returns the sums of n regions.
-func (k Backend) RegionSums(r *Regions, n int) ([]RegionSums, error) {
-	// A unit adds to the sums of the regions that begin after its first voxel. Of the region of
-	// that voxel it leaves the sums in heads.
-	sums, heads := make([]RegionSums, n), make([]RegionSums, r.units())
-	pass := newRegionPass(k, r)
-	err := pass.each(func(unit int, t *regionTile, s *scratch) error {
-		head := r.regionAt(unit * regionUnit)
-		return pass.sum(t, s, func(region int, part RegionSums) {
-			if region == head {
-				heads[unit].Add(part)
-			} else {
-				sums[region].Add(part)
-			}
-		})
-	})
+// regionPart is what a unit has of a region.
+type regionPart struct {
+	region int
+	RegionSums
+}
+
+// regionPiece is a run, or what the chunk has of it: n voxels from start on, of a part of the unit.
+type regionPiece struct {
+	start   int
+	n, part int32
+}
+
+// ReduceRegions makes the first pass and returns the sums of the background and those of n regions.
+// With a gradient to follow, scratch is where it will be stored. The sums are valid until the next
+// call.
+func (k Backend) ReduceRegions(r *Regions, n int, scratch *tensor.Dense) (background *plan.Sums, regions []RegionSums, err error) {
+	pass := newRegionPass(k, r, n, scratch != nil)
+	count := chunksPerSample(r.Batch.V)
+	r.units = slices.Grow(r.units[:0], count)[:count] // keeps the memory of all units
+	background, err = k.pass(r.Batch, r.Plan, &plan.Output{Grad: scratch}, true, pass.sumChunk)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for unit, head := range heads {
-		sums[r.regionAt(unit*regionUnit)].Add(head)
+	r.sums = Grow(r.sums, n)
+	regions = r.sums
+	clear(regions)
+	for i := range r.units {
+		for j := range r.units[i].parts {
+			part := &r.units[i].parts[j]
+			regions[part.region].Add(part.RegionSums)
+		}
 	}
-	return sums, nil
+	return background, regions, nil
 }
 
-// RegionGradient stores the gradient with respect to the logits at the voxels of the regions.
-func (k Backend) RegionGradient(r *Regions, slopes []RegionSlope, grad *tensor.Dense) error {
-	pass := newRegionPass(k, r)
-	pass.slopes, pass.grad = slopes, grad.Data()
-	return pass.each(func(_ int, t *regionTile, s *scratch) error { return pass.gradient(t, s) })
-}
-
-// voxels is the number of voxels of all regions.
-func (r *Regions) voxels() int { return r.Voxel[len(r.Runs)] }
-
-func (r *Regions) units() int { return (r.voxels() + regionUnit - 1) / regionUnit }
-
-// runAt returns the run of a voxel among those of all regions.
-func (r *Regions) runAt(voxel int) int {
-	i, found := slices.BinarySearch(r.Voxel, voxel)
-	if !found {
-		i--
+// RegionGradient makes the second pass, after ReduceRegions, and stores the gradient with respect
+// to the logits: that of p in the background, and that of the slopes in the regions.
+func (k Backend) RegionGradient(r *Regions, p *plan.Plan, out *plan.Output, slopes []RegionSlope) error {
+	r.factors64, r.factors32 = Grow(r.factors64, len(slopes)), Grow(r.factors32, len(slopes))
+	// A derivative of the pointwise term is at most this times the weight.
+	limit := 1.0
+	if w := r.Plan.Pointwise; w != nil {
+		limit = w.Pos[0] * w.CE[0] * (1 + w.Gamma[0])
 	}
-	return i
+	data, rows, fit := out.Grad.Data(), r.derivatives(), true
+	for i := range slopes {
+		wide, narrow := &r.factors64[i], &r.factors32[i]
+		r.factors(&slopes[i], wide)
+		for j, f := range wide[:rows] {
+			narrow[j] = float32(f)
+			fit = fit && isFactor[float32](f)
+		}
+		fit = fit && isFactor[float32](wide[0]*limit)
+	}
+	_, err := k.pass(r.Batch, p, out, false, func(ch chunk, s *scratch) error {
+		u := &r.units[ch.i]
+		switch dst := data.(type) {
+		case []float32:
+			switch {
+			case u.isWide:
+				storePieces(dst, u, u.wide[:rows], r.factors64)
+			case fit:
+				storePieces(dst, u, u.narrow[:rows], r.factors32)
+			default:
+				storePieces(dst, u, u.narrow[:rows], r.factors64)
+			}
+		case []float64:
+			storePieces(dst, u, u.wide[:rows], r.factors64)
+		}
+		return nil
+	})
+	return err
 }
 
-func (r *Regions) regionAt(voxel int) int { return r.Runs[r.runAt(voxel)].Label - 1 }
+// storePieces stores the sum of the rows times the factors of each region, in F.
+func storePieces[S, T, F real](dst []S, u *regionUnit, rows [][]T, factors [][3]F) {
+	if len(rows) == 2 { // the most frequent
+		first := rows[0][:u.voxels]
+		second := rows[1][:len(first)]
+		at := 0
+		for i := range u.pieces {
+			piece := &u.pieces[i]
+			f := &factors[u.parts[piece.part].region]
+			a, b, to := f[0], f[1], piece.start-at
+			// Most pieces are shorter than it takes to make slices of them.
+			for end := at + int(piece.n); at < end; at++ {
+				dst[to+at] = S(F(a*F(first[at])) + F(b*F(second[at])))
+			}
+		}
+		return
+	}
+	at := 0
+	for i := range u.pieces {
+		piece := &u.pieces[i]
+		f, to := &factors[u.parts[piece.part].region], dst[piece.start:][:piece.n]
+		for k := range to {
+			g := F(0)
+			for j, row := range rows {
+				g += F(f[j] * F(row[at+k]))
+			}
+			to[k] = S(g)
+		}
+		at += len(to)
+	}
+}
+
+// derivatives is the number of rows of derivatives: of the pointwise term, and of Σ p or of Σ p
+// and Σ p².
+func (r *Regions) derivatives() int {
+	n := 0
+	if r.Plan.Pointwise != nil {
+		n++
+	}
+	if r.Plan.Overlap != nil {
+		n++
+		if r.Plan.Overlap.Squared {
+			n++
+		}
+	}
+	return n
+}
+
+// factors stores a slope's factors of these rows.
+func (r *Regions) factors(s *RegionSlope, f *[3]float64) {
+	n := 0
+	if r.Plan.Pointwise != nil {
+		f[0] = s.Pointwise
+		n = 1
+	}
+	if o := r.Plan.Overlap; o != nil {
+		f[n] = s.T + s.P
+		if o.Squared {
+			f[n], f[n+1] = s.T, s.P
+		}
+	}
+}
 
 // regionPass is a pass.
 type regionPass struct {
 	*Regions
 	*batch
-	kernels *kernels
-	coef32  []float32 // nil if a constant is outside the range
-	coef64  []float64
-	focal   kernel.Row
-	slopes  []RegionSlope // of a gradient
-	grad    any
+	kernels  *kernels
+	coef32   []float32 // nil if a constant is outside the range
+	coef64   []float64
+	focal    kernel.Row
+	regions  int
+	gradient bool // stores the derivatives
 }
 
-func newRegionPass(k Backend, r *Regions) *regionPass {
-	p := &regionPass{Regions: r, batch: &batch{Batch: r.Batch, logits: r.Batch.Logits.Data()}, kernels: k.kernels()}
+func newRegionPass(k Backend, r *Regions, n int, gradient bool) *regionPass {
+	p := &regionPass{Regions: r, batch: &batch{Batch: r.Batch, logits: r.Batch.Logits.Data()}, kernels: k.kernels(), regions: n, gradient: gradient}
 	if r.Batch.VoxelWeight != nil {
 		p.weight = r.Batch.VoxelWeight.Data()
 	}
@@ -127,7 +232,7 @@ func newRegionPass(k Backend, r *Regions) *regionPass {
 			p.coef32 = nil
 		}
 	}
-	if w := r.Pointwise; w != nil {
+	if w := r.Plan.Pointwise; w != nil {
 		switch w.Gamma[0] {
 		case 0:
 			p.focal = kernel.RowFocalZero
@@ -143,152 +248,139 @@ func newRegionPass(k Backend, r *Regions) *regionPass {
 // regionConstants returns the constants of the kernels, and whether all are in the range of T.
 func regionConstants[T real](r *Regions) (coef []T, good bool) {
 	coef, good = make([]T, kernel.RowCoefs), true
-	if w := r.Pointwise; w != nil {
+	if w := r.Plan.Pointwise; w != nil {
 		good = isFactor[T](w.Pos[0]) && isFactor[T](w.CE[0])
 		coef[kernel.CoefPos], coef[kernel.CoefCE], coef[kernel.CoefScale] = T(w.Pos[0]), T(w.CE[0]), 1
 		good = setConstant(coef, kernel.CoefGamma, w.Gamma[0]) && good
 		good = setConstant(coef, kernel.CoefMinusGamma, -w.Gamma[0]) && good
 	}
 	square := 0
-	if r.Overlap != nil && r.Overlap.Squared {
+	if r.Plan.Overlap != nil && r.Plan.Overlap.Squared {
 		square = 1
 	}
 	coef[kernel.CoefSquare], coef[kernel.CoefLinear] = T(square), T(1-square)
 	return coef, good
 }
 
-// regionTile is a range of voxels among those of all regions, at most kernel.Tile.
-type regionTile struct {
-	*Regions
-	lo, hi    int
-	run       int // of voxel lo
-	processed int // hi − lo rounded up to whole blocks
-}
-
-// each calls f for every tile.
-func (p *regionPass) each(f func(unit int, t *regionTile, s *scratch) error) error {
-	return units(p.units(), func(unit int, s *scratch) error {
-		defer s.releaseRegions()
-		end := min((unit+1)*regionUnit, p.voxels())
-		for lo := unit * regionUnit; lo < end; lo += kernel.Tile {
-			t := &regionTile{Regions: p.Regions, lo: lo, hi: min(lo+kernel.Tile, end), run: p.runAt(lo)}
-			t.processed = padded(t.hi - t.lo)
-			if err := f(unit, t, s); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// releaseRegions lets go of the slices of tensors.
-func (s *scratch) releaseRegions() {
-	s.rows32.args.row = [kernel.RowArgs][]float32{}
-	s.rows64.args.row = [kernel.RowArgs][]float64{}
-}
-
-// uniform reports whether all voxels are of one region.
-func (t *regionTile) uniform() bool {
-	return t.Runs[t.run].Label == t.Runs[t.runAt(t.hi-1)].Label
-}
-
-// has reports whether the tile has voxels of a run from its first one on.
-func (t *regionTile) has(run int) bool { return run < len(t.Runs) && t.Voxel[run] < t.hi }
-
-// part is what the tile has of a run: so many voxels of the image from start on.
-func (t *regionTile) part(run int) (start, n int) {
-	first := t.Voxel[run]
-	lo, hi := max(first, t.lo), min(t.Voxel[run+1], t.hi)
-	return t.Runs[run].Start + lo - first, hi - lo
-}
-
-// eachRegion calls f for voxels [lo, hi) of the tile of every region.
-func (t *regionTile) eachRegion(f func(region, lo, hi int)) {
-	for i := t.run; t.has(i); {
-		label, lo := t.Runs[i].Label, t.Voxel[i]
-		for i++; t.has(i) && t.Runs[i].Label == label; i++ {
-		}
-		f(label-1, max(lo, t.lo)-t.lo, min(t.Voxel[i], t.hi)-t.lo)
-	}
-}
-
-// sum calls add with the sums of every region over its voxels in a tile.
-func (p *regionPass) sum(t *regionTile, s *scratch, add func(region int, part RegionSums)) error {
+// sumChunk computes the sums and the derivatives of the unit of a chunk.
+func (p *regionPass) sumChunk(ch chunk, s *scratch) error {
+	u := &p.units[ch.i]
+	s.places = Grow(s.places, p.regions)
+	u.divide(p.Runs, ch, s.places)
 	if p.coef32 != nil {
-		if ok, err := sumRegions(p, &p.kernels.rows32, p.coef32, t, &s.rows32, add); ok || err != nil {
+		if ok, err := sumRegions(p, &p.kernels.rows32, p.coef32, u, &u.narrow, &s.rows32); ok || err != nil {
+			u.isWide = false
 			return err
 		}
 	}
-	_, err := sumRegions(p, &p.kernels.rows64, p.coef64, t, &s.rows64, add)
+	u.isWide = true
+	_, err := sumRegions(p, &p.kernels.rows64, p.coef64, u, &u.wide, &s.rows64)
 	return err
 }
 
-// gradient stores the gradient of a tile.
-func (p *regionPass) gradient(t *regionTile, s *scratch) error {
-	if p.coef32 != nil {
-		if ok, err := storeRegionGradient(p, &p.kernels.rows32, p.coef32, t, &s.rows32); ok || err != nil {
-			return err
+// divide finds the parts and pieces of a chunk. places are zeros, and are so afterwards.
+func (u *regionUnit) divide(runs []components.Run, ch chunk, places []int32) {
+	first := sort.Search(len(runs), func(i int) bool { return runs[i].End > ch.lo })
+	runs = runs[first:]
+	runs = runs[:sort.Search(len(runs), func(i int) bool { return runs[i].Start >= ch.hi })]
+	u.parts, u.voxels = u.parts[:0], 0
+	u.pieces = Grow(u.pieces, len(runs))
+	pieces := u.pieces
+	for i := range runs {
+		run := &runs[i]
+		place := places[run.Label-1] // counted from 1
+		if place == 0 {
+			place = u.add(run.Label-1, places)
+		}
+		pieces[i] = regionPiece{run.Start, int32(run.End - run.Start), place - 1}
+	}
+	if n := len(pieces); n > 0 { // the chunk may have a part of the first and last
+		if cut := ch.lo - pieces[0].start; cut > 0 {
+			pieces[0].start += cut
+			pieces[0].n -= int32(cut)
+		}
+		last := &pieces[n-1]
+		last.n = int32(min(last.start+int(last.n), ch.hi) - last.start)
+	}
+	for i := range pieces {
+		u.voxels += int(pieces[i].n)
+	}
+	for i := range u.parts {
+		places[u.parts[i].region] = 0
+	}
+}
+
+// add adds a part and returns its place.
+func (u *regionUnit) add(region int, places []int32) int32 {
+	u.parts = append(u.parts, regionPart{region: region})
+	places[region] = int32(len(u.parts))
+	return places[region]
+}
+
+// regionRows are rows of scratch memory for the voxels of a unit.
+type regionRows[T real] struct {
+	x, weight, elements, hits, squares []T // hits and squares are the elements of I and P
+	zeros, twos                        []T // constant rows of a tile
+}
+
+func (r *regionRows[T]) reserve(voxels int) {
+	if r.zeros == nil {
+		r.zeros, r.twos = alignedOf[T](kernel.Tile), alignedOf[T](kernel.Tile)
+		for i := range r.twos {
+			r.twos[i] = 2
 		}
 	}
-	_, err := storeRegionGradient(p, &p.kernels.rows64, p.coef64, t, &s.rows64)
-	return err
+	for _, row := range []*[]T{&r.x, &r.weight, &r.elements, &r.hits, &r.squares} {
+		if len(*row) < voxels {
+			*row = alignedOf[T](voxels)
+		}
+	}
 }
 
-// gatherRegions reads logits and weights and sets the arguments of the kernels. It returns
-// ok = false if a weight is outside the range of T.
-func gatherRegions[T real](p *regionPass, kernels *rowKernels[T], coef []T, t *regionTile, s *rowScratch[T]) (ok bool, err error) {
-	s.reserve(1)
+// gatherRegions reads logits and weights. It returns ok = false if a weight is outside the range
+// of T.
+func gatherRegions[T real](p *regionPass, kernels *rowKernels[T], u *regionUnit, s *rowScratch[T]) (ok bool, err error) {
+	r, processed := &s.regions, padded(u.voxels)
+	gather(r.x, p.logits, u.pieces)
+	clear(r.x[u.voxels:processed])
+	clear(r.weight[u.voxels:processed])
+	if p.weight == nil { // ones but for the last tile's padding
+		last := u.voxels / kernel.Tile * kernel.Tile
+		copy(r.weight[last:u.voxels], s.ones)
+		return true, nil
+	}
+	gather(r.weight, p.weight, u.pieces)
+	if isFloat32[T]() && !p.weightsFit(u) {
+		return false, nil
+	}
 	a := &s.args
-	x, n := rowOf(s.x, 0), t.hi-t.lo
-	gather(x, p.logits, t)
-	clear(x[n:t.processed])
-	weight := s.ones
-	if p.weight != nil {
-		weight = s.m
-		a.row[kernel.ArgX], a.row[kernel.ArgWeight], a.flags = s.weight, weight, 0
-		gather(s.weight, p.weight, t)
-		if isFloat32[T]() && !p.weightsFit(t) {
-			return false, nil
-		}
-		clear(s.weight[n:t.processed])
-		kernels[kernel.RowWeight](a, t.processed)
-		if a.flags&kernel.FlagBad != 0 {
-			for i := t.run; t.has(i); i++ {
-				start, n := t.part(i)
-				if err := voxelWeights(p.batch, 0, start, start+n, s.wide[:]); err != nil {
+	a.flags = 0
+	for lo := 0; lo < processed; lo += kernel.Tile {
+		row := r.weight[lo:min(lo+kernel.Tile, processed)]
+		a.row[kernel.ArgX], a.row[kernel.ArgWeight] = row, row
+		kernels[kernel.RowWeight](a, len(row))
+	}
+	if a.flags&kernel.FlagBad != 0 {
+		for _, piece := range u.pieces {
+			for start, end := piece.start, piece.start+int(piece.n); start < end; start += kernel.Tile {
+				if err := voxelWeights(p.batch, 0, start, min(start+kernel.Tile, end), s.wide[:]); err != nil {
 					return false, err
 				}
 			}
-			return false, nil
 		}
-		if isFloat32[T]() && a.flags&kernel.FlagSpecial != 0 {
-			return false, nil
-		}
-	} else if n != t.processed {
-		weight = s.m
-		clear(weight[copy(weight, s.ones[:n]):t.processed])
 	}
-	clear(s.sums)
-	a.row = [kernel.RowArgs][]T{
-		kernel.ArgX: x, kernel.ArgWeight: weight, kernel.ArgTarget: s.ones, kernel.ArgUpstream: s.ones, kernel.ArgSums: s.sums,
-		kernel.ArgCoefficients: coef, kernel.ArgBuffer: s.buf, kernel.ArgLogistic: s.buf[:3*kernel.Tile],
-		kernel.ArgField: s.field[0], kernel.ArgField0: s.field[1],
-	}
-	a.classes, a.add = nil, 0
-	kernels[kernel.RowExp](a, t.processed)
-	return true, nil
+	return a.flags&kernel.FlagBad == 0 && !(isFloat32[T]() && a.flags&kernel.FlagSpecial != 0), nil
 }
 
 // weightsFit reports whether float64 weights are 0 or in the range that float32 kernels take,
 // which those of float32 are tested for when they are copied.
-func (p *regionPass) weightsFit(t *regionTile) bool {
+func (p *regionPass) weightsFit(u *regionUnit) bool {
 	wide, ok := p.weight.([]float64)
 	if !ok {
 		return true
 	}
-	for i := t.run; t.has(i); i++ {
-		start, n := t.part(i)
-		for _, w := range wide[start : start+n] {
+	for _, piece := range u.pieces {
+		for _, w := range wide[piece.start:][:piece.n] {
 			if w != 0 && !isFactor[float32](w) {
 				return false
 			}
@@ -297,111 +389,220 @@ func (p *regionPass) weightsFit(t *regionTile) bool {
 	return true
 }
 
-// gather copies the numbers of a tile's voxels from a []float32 or []float64.
-func gather[T real](dst []T, src any, t *regionTile) {
+// gather copies the numbers of the voxels of pieces from a []float32 or []float64.
+func gather[T real](dst []T, src any, pieces []regionPiece) {
 	switch s := src.(type) {
 	case []float32:
-		gatherFrom(dst, s, t)
+		gatherFrom(dst, s, pieces)
 	case []float64:
-		gatherFrom(dst, s, t)
+		gatherFrom(dst, s, pieces)
 	}
 }
 
-func gatherFrom[T, S real](dst []T, src []S, t *regionTile) {
+func gatherFrom[T, S real](dst []T, src []S, pieces []regionPiece) {
 	at := 0
-	for i := t.run; t.has(i); i++ {
-		start, n := t.part(i)
-		convert(dst[at:at+n], src[start:start+n])
-		at += n
+	for i := range pieces {
+		from := pieces[i].start - at
+		// Most pieces are shorter than it takes to make slices of them.
+		for end := at + int(pieces[i].n); at < end; at++ {
+			dst[at] = T(src[from+at])
+		}
 	}
 }
 
-// scatterTo is the opposite.
-func scatterTo[T, S real](dst []S, src []T, t *regionTile) {
-	at := 0
-	for i := t.run; t.has(i); i++ {
-		start, n := t.part(i)
-		convert(dst[start:start+n], src[at:at+n])
-		at += n
-	}
-}
-
-// convert copies numbers; most runs are short.
-func convert[T, S real](dst []T, src []S) {
-	dst = dst[:len(src)]
-	for i, v := range src {
-		dst[i] = T(v)
-	}
-}
-
-// sumRegions returns ok = false, having added nothing, if a sum exceeded the range of T.
-func sumRegions[T real](p *regionPass, kernels *rowKernels[T], coef []T, t *regionTile, s *rowScratch[T], add func(region int, part RegionSums)) (ok bool, err error) {
-	if ok, err := gatherRegions(p, kernels, coef, t, s); !ok {
+// sumRegions computes a unit in T, whose derivatives go to rows. It returns ok = false if a number
+// exceeded the range of T.
+func sumRegions[T real](p *regionPass, kernels *rowKernels[T], coef []T, u *regionUnit, rows *[3][]T, s *rowScratch[T]) (ok bool, err error) {
+	processed := padded(u.voxels)
+	s.reserve(1)
+	s.regions.reserve(processed)
+	defer func() { s.args.row = [kernel.RowArgs][]T{} }() // keeps no tensor alive
+	if ok, err := gatherRegions(p, kernels, u, s); !ok {
 		return false, err
 	}
-	a, uniform := &s.args, t.uniform()
-	elements := rowOf(s.elements, 0)
-	if p.Pointwise != nil {
-		if !uniform {
-			clear(elements[:t.processed])
-			a.row[kernel.ArgElements] = elements
-		}
-		kernels[kernel.RowLog](a, t.processed)
-		if p.focal == kernel.RowFocal {
-			kernels[kernel.RowPower](a, t.processed)
-		}
-		kernels[p.focal](a, t.processed)
+	for i := range u.parts {
+		u.parts[i].RegionSums = RegionSums{}
 	}
-	weight := a.row[kernel.ArgWeight]
-	s.regions = s.regions[:0]
+	if p.gradient {
+		for i := range p.derivatives() {
+			rows[i] = Grow(rows[i], processed)
+		}
+	}
+	uniform := len(u.parts) == 1
+	if p.Plan.Pointwise != nil && !uniform {
+		clear(s.regions.elements[:processed])
+	}
+	for lo := 0; lo < processed; lo += kernel.Tile {
+		hi := min(lo+kernel.Tile, processed)
+		var derivatives [3][]T
+		if p.gradient {
+			for i := range p.derivatives() {
+				derivatives[i] = rows[i][lo:hi]
+			}
+		}
+		computeRegions(p, kernels, coef, s, lo, hi, u.voxels, uniform, derivatives)
+		if isFloat32[T]() && p.gradient && !checked(s.sums) {
+			return false, nil
+		}
+		if uniform {
+			addTile(p, s, &u.parts[0].RegionSums)
+		}
+	}
 	if uniform {
-		if p.Overlap != nil {
-			kernels[kernel.RowSumsSigmoid](a, t.processed)
-		}
-		all := regionPart{region: t.Runs[t.run].Label - 1}
-		lanes := lanesOf[T]()
-		for i, sum := range []*float64{kernel.RowSumPointwise: &all.Pointwise, kernel.RowSumI: &all.I, kernel.RowSumP: &all.P} {
-			*sum = total(s.sums[i*lanes:][:lanes])
-		}
-		all.Weight = float64(t.hi - t.lo)
+		all := &u.parts[0]
+		all.Voxels = u.voxels
 		if p.weight != nil {
-			all.Weight = total(weight[:t.hi-t.lo])
+			all.Weight = total(s.regions.weight[:u.voxels])
 		}
-		s.regions = append(s.regions, all)
 	} else {
-		if p.Overlap != nil {
-			kernels[kernel.RowOverlapElements](a, t.processed)
-		}
-		t.eachRegion(func(region, lo, hi int) {
-			s.regions = append(s.regions, regionPart{region: region})
-			one := &s.regions[len(s.regions)-1].RegionSums
-			one.Weight = float64(hi - lo)
-			if p.weight != nil {
-				one.Weight = total(weight[lo:hi])
-			}
-			if p.Pointwise != nil {
-				one.Pointwise = total(elements[lo:hi])
-			}
-			if p.Overlap == nil {
-				return
-			}
-			one.I = total(s.field[0][lo:hi])
-			if one.P = one.I; p.Overlap.Squared {
-				one.P = total(s.field[1][lo:hi])
-			}
-		})
+		addPieces(p, u, &s.regions)
 	}
-	if isFloat32[T]() {
-		for i := range s.regions {
-			if !s.regions[i].finite() {
-				return false, nil
-			}
+	for i := range u.parts {
+		part := &u.parts[i].RegionSums
+		if p.weight == nil {
+			part.Weight = float64(part.Voxels)
 		}
-	}
-	for _, one := range s.regions {
-		add(one.region, one.RegionSums)
+		if o := p.Plan.Overlap; o != nil && !o.Squared {
+			part.P = part.I
+		}
+		if isFloat32[T]() && !part.finite() {
+			return false, nil
+		}
 	}
 	return true, nil
+}
+
+// checked reports whether all derivatives of a tile are finite.
+func checked[T real](sums []T) bool {
+	lanes := lanesOf[T]()
+	for _, v := range sums[kernel.RowSumCheck*lanes:][:lanes] {
+		if v != 0 { // NaN
+			return false
+		}
+	}
+	return true
+}
+
+// computeRegions computes the elements of a tile, voxels [lo, hi) of so many of a unit and padding,
+// or if it is uniform their sums, and the derivatives.
+func computeRegions[T real](p *regionPass, kernels *rowKernels[T], coef []T, s *rowScratch[T], lo, hi, voxels int, uniform bool, derivatives [3][]T) {
+	a, r, n, next := &s.args, &s.regions, hi-lo, 0
+	derivative := func() {
+		a.row[kernel.ArgGrad] = derivatives[next]
+		next++
+	}
+	clear(s.sums)
+	weight := r.weight[lo:hi]
+	if p.weight == nil && hi <= voxels {
+		weight = s.ones
+	}
+	a.row = [kernel.RowArgs][]T{
+		kernel.ArgX: r.x[lo:hi], kernel.ArgWeight: weight, kernel.ArgTarget: s.ones, kernel.ArgUpstream: s.ones, kernel.ArgSums: s.sums,
+		kernel.ArgCoefficients: coef, kernel.ArgBuffer: s.buf, kernel.ArgLogistic: s.buf[:3*kernel.Tile],
+	}
+	a.classes, a.add = nil, 0
+	kernels[kernel.RowExp](a, n)
+	if p.Plan.Pointwise != nil {
+		if !uniform {
+			a.row[kernel.ArgElements] = r.elements[lo:hi]
+		}
+		if p.gradient {
+			derivative()
+		}
+		kernels[kernel.RowLog](a, n)
+		if p.focal == kernel.RowFocal {
+			kernels[kernel.RowPower](a, n)
+		}
+		kernels[p.focal](a, n)
+	}
+	if p.Plan.Overlap == nil {
+		return
+	}
+	if p.gradient {
+		derivative()
+		a.row[kernel.ArgField], a.row[kernel.ArgField0] = s.ones, r.zeros
+		kernels[kernel.RowOverlapGrad](a, n)
+		if p.Plan.Overlap.Squared {
+			derivative()
+			a.row[kernel.ArgField], a.row[kernel.ArgField0] = r.zeros, r.twos
+			kernels[kernel.RowOverlapGrad](a, n)
+		}
+	}
+	if uniform {
+		kernels[kernel.RowSumsSigmoid](a, n)
+		return
+	}
+	squares := s.field[1] // not read again
+	if p.Plan.Overlap.Squared {
+		squares = r.squares[lo:hi]
+	}
+	a.row[kernel.ArgField], a.row[kernel.ArgField0] = r.hits[lo:hi], squares
+	kernels[kernel.RowOverlapElements](a, n)
+}
+
+// addTile adds the sums of a uniform tile to those of the region.
+func addTile[T real](p *regionPass, s *rowScratch[T], all *RegionSums) {
+	lanes := lanesOf[T]()
+	sum := func(i int) float64 { return total(s.sums[i*lanes:][:lanes]) }
+	all.Pointwise += sum(kernel.RowSumPointwise)
+	all.I += sum(kernel.RowSumI)
+	if p.Plan.Overlap != nil && p.Plan.Overlap.Squared {
+		all.P += sum(kernel.RowSumP)
+	}
+}
+
+// shortPiece is the length up to which a piece is added up in its own type, number by number.
+const shortPiece = 8
+
+// addPieces adds the elements of a unit to the sums of its parts, but for P where it is I.
+func addPieces[T real](p *regionPass, u *regionUnit, r *regionRows[T]) {
+	pointwise, overlap := p.Plan.Pointwise != nil, p.Plan.Overlap != nil
+	squared := overlap && p.Plan.Overlap.Squared
+	if !squared && p.weight == nil && pointwise && overlap {
+		addPairs(u.pieces, r.elements[:u.voxels], r.hits[:u.voxels], u.parts)
+		return
+	}
+	at := 0
+	for i := range u.pieces {
+		part, n := &u.parts[u.pieces[i].part], int(u.pieces[i].n)
+		part.Voxels += n
+		if pointwise {
+			part.Pointwise += total(r.elements[at:][:n])
+		}
+		if overlap {
+			part.I += total(r.hits[at:][:n])
+		}
+		if squared {
+			part.P += total(r.squares[at:][:n])
+		}
+		if p.weight != nil {
+			part.Weight += total(r.weight[at:][:n])
+		}
+		at += n
+	}
+}
+
+// addPairs adds elements to Pointwise and hits to I.
+func addPairs[T real](pieces []regionPiece, elements, hits []T, parts []regionPart) {
+	hits = hits[:len(elements)]
+	at := 0
+	for i := range pieces {
+		part, n := &parts[pieces[i].part], int(pieces[i].n)
+		part.Voxels += n
+		if n > shortPiece {
+			part.Pointwise += total(elements[at:][:n])
+			part.I += total(hits[at:][:n])
+			at += n
+			continue
+		}
+		var a, b T
+		for end := at + n; at < end; at++ {
+			a += elements[at]
+			b += hits[at]
+		}
+		part.Pointwise += float64(a)
+		part.I += float64(b)
+	}
 }
 
 // total adds up numbers, in four sums at a time.
@@ -417,71 +618,4 @@ func total[T real](row []T) float64 {
 		a += float64(v)
 	}
 	return (a + b) + (c + d)
-}
-
-// regionPart is what a tile has of a region.
-type regionPart struct {
-	region int
-	RegionSums
-}
-
-func fill[T real](row []T, v T) {
-	for i := range row {
-		row[i] = v
-	}
-}
-
-// storeRegionGradient returns ok = false if a factor or a result exceeded the range of T.
-func storeRegionGradient[T real](p *regionPass, kernels *rowKernels[T], coef []T, t *regionTile, s *rowScratch[T]) (ok bool, err error) {
-	if ok, err := gatherRegions(p, kernels, coef, t, s); !ok {
-		return false, err
-	}
-	a, grad, upstream := &s.args, rowOf(s.grad, 0), rowOf(s.upstream, 0)
-	ok = true
-	t.eachRegion(func(region, lo, hi int) {
-		slope := p.slopes[region]
-		factor, plain, square := T(slope.Pointwise), T(slope.T+slope.P), T(0)
-		if p.Overlap != nil && p.Overlap.Squared {
-			plain, square = T(slope.T), T(2*slope.P)
-		}
-		ok = ok && isFactor[T](slope.Pointwise) && !math.IsInf(float64(plain), 0) && !math.IsInf(float64(square), 0)
-		fill(upstream[lo:hi], factor)
-		fill(s.field[0][lo:hi], plain)
-		fill(s.field[1][lo:hi], square)
-	})
-	if !ok && isFloat32[T]() {
-		return false, nil
-	}
-	for _, row := range [][]T{upstream, s.field[0], s.field[1]} {
-		clear(row[t.hi-t.lo : t.processed])
-	}
-	a.row[kernel.ArgGrad], a.row[kernel.ArgUpstream] = grad, upstream
-	if p.Pointwise != nil {
-		if p.focal != kernel.RowFocalZero { // whose gradient does not depend on the logarithm
-			kernels[kernel.RowLog](a, t.processed)
-		}
-		if p.focal == kernel.RowFocal {
-			kernels[kernel.RowPower](a, t.processed)
-		}
-		kernels[p.focal](a, t.processed)
-		a.add = 1
-	}
-	if p.Overlap != nil {
-		kernels[kernel.RowOverlapGrad](a, t.processed)
-	}
-	if isFloat32[T]() {
-		lanes := lanesOf[T]()
-		for _, v := range s.sums[kernel.RowSumCheck*lanes:][:lanes] {
-			if v != 0 { // NaN
-				return false, nil
-			}
-		}
-	}
-	switch dst := p.grad.(type) {
-	case []float32:
-		scatterTo(dst, grad, t)
-	case []float64:
-		scatterTo(dst, grad, t)
-	}
-	return true, nil
 }

@@ -204,7 +204,7 @@ type rowScratch[T real] struct {
 	target                                               [][]T // of each channel: its row of t, or its map in place
 	soft, written                                        []bool
 	field                                                [2][]T // rows of fields that are converted, padded or computed
-	regions                                              []regionPart
+	regions                                              regionRows[T]
 	y                                                    [kernel.Tile]uint8
 	class                                                []int32
 	wide                                                 [kernel.Tile]float64
