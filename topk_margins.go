@@ -3,22 +3,23 @@ package afl
 import (
 	"sync"
 
-	"github.com/x/afl/internal/cpu"
 	"gorgonia.org/tensor"
+
+	"github.com/x/afl/internal/cpu"
 )
 
 // byMargin reports whether the elements are those of the softmax of two channels of float32
-// without weights, and so increase with the margin: the logit of the other class minus that of their
-// own.
+// without weights, and so increase with the margin: the logit of the other class minus that of
+// their own. It is not faster where most voxels are selected.
 func (s *topkSum) byMargin() bool {
 	focal := s.described.Focal
-	return 2*s.selected < s.valid && s.batch.Logits.Dtype() == tensor.Float32 && s.batch.C == 2 && s.batch.VoxelWeight == nil && focal.Smoothing == 0 &&
-		focal.Pos[0] == 1 && focal.Pos[1] == 1 && focal.First == 0
+	return 2*s.selected < s.valid && s.batch.Logits.Dtype() == tensor.Float32 && s.batch.C == 2 &&
+		s.batch.VoxelWeight == nil && focal.Smoothing == 0 && focal.Pos[0] == 1 && focal.Pos[1] == 1 && focal.First == 0
 }
 
-// evalMargins evaluates a loss by margins. One pass lists the voxels that are certainly
-// selected and those that may be, a second one stores the gradient. finite is false where a
-// margin or the sum exceeds the range of float32; value is not to be used then.
+// evalMargins evaluates a loss by margins. One pass takes the voxels above an estimate of the
+// least one selected and lists those near it, of which a second pass takes more or fewer. finite
+// is false where a margin or the sum exceeds the range of float32; value is not to be used then.
 func (s *topkSum) evalMargins() (value float64, finite bool, err error) {
 	m := marginMemory.Get().(*marginScratch)
 	defer marginMemory.Put(m)

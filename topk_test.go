@@ -1,6 +1,7 @@
 package afl_test
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -115,6 +116,39 @@ func TestTopKOfElementsThatAreNotFinite(t *testing.T) {
 				got := losstest.Numbers(t, value)[0]
 				assert.True(t, math.IsInf(margin, 1) && math.IsInf(got, 1) || math.IsNaN(margin) && math.IsNaN(got), "%v: %v of %v", dt, got, margin)
 			}
+		}
+	}
+}
+
+// Margins of −∞, whose elements are 0, count as others do.
+func TestTopKOfInfiniteMargins(t *testing.T) {
+	const v = 9000
+	x, label := make([]float32, 2*v), make([]uint8, v)
+	for i := range v {
+		x[i], x[v+i] = 1, float32(math.Inf(-1))
+		if i%100 == 0 {
+			x[v+i] = float32(i%7) - 3
+		}
+	}
+	shape := tensor.WithShape(1, 2, 1, v)
+	logits, target := tensor.New(shape, tensor.WithBacking(x)), tensor.New(tensor.WithShape(1, 1, v), tensor.WithBacking(label))
+	for _, k := range []float64{0.5, 2, 40} {
+		l := afl.NewTopKCrossEntropy()
+		l.K = k
+		var elements []float64
+		for i := 0; i < v; i += 100 {
+			elements = append(elements, math.Log1p(math.Exp(float64(i%7)-4)))
+		}
+		slices.SortFunc(elements, func(a, b float64) int { return cmp.Compare(b, a) })
+		m, want := int(v*k/100), 0.0
+		for _, e := range elements[:min(m, len(elements))] {
+			want += e / float64(m)
+		}
+		value, grad, err := afl.Grad(l, logits, target)
+		require.NoError(t, err)
+		require.InEpsilon(t, want, value, 1e-6, "%v %%", k)
+		for _, g := range grad.Data().([]float32) {
+			require.False(t, g != g || math.IsInf(float64(g), 0))
 		}
 	}
 }

@@ -50,7 +50,7 @@
 //
 // [Backend.Fields], [Backend.Binary], [Backend.LabelPower] and [Backend.ReduceRegions] make the
 // passes of such losses by row kernels, in the type of the logits and with the same second
-// computation in float64. [Backend.PickMargins] and [PassAbove] leave out the voxels whose margin
+// computation in float64. [Backend.Margins] and [PassAbove] leave out the voxels whose margin
 // or element is small. [Backend.Visit] is for the rest: it makes tiles of probabilities in float64,
 // whatever the logits' type, and calls a function of the loss on them. Exponentials and
 // logarithms are made by the row kernels, the rest is plain Go.

@@ -37,8 +37,8 @@ type Margins struct {
 type MarginSums struct {
 	Sum   float64 // of the cross-entropy of the voxels with a margin above Middle
 	Above int     // number of voxels with a margin above High
-	// Finite reports whether all margins above Low, and the sum, are numbers in the range of
-	// float32. The other results are not to be used otherwise.
+	// Finite reports whether the sum, and all margins that are not below Low, are numbers in the
+	// range of float32. The other results are not to be used otherwise.
 	Finite bool
 }
 
@@ -132,7 +132,7 @@ type marginPass struct {
 	x, g      []float32 // g is nil without a gradient
 	variant   kernel.Variant
 	coef      logisticCoef
-	notFinite atomic.Bool // a margin above Low
+	notFinite atomic.Bool // a margin not below Low
 }
 
 func newMarginPass(m *Margins, k *kernels) *marginPass {
@@ -217,7 +217,7 @@ func (f *marginPass) chunk(ch chunk, all *scratch) (sum float64, above int, err 
 		above += p.nAbove
 		for _, v := range p.listed[:p.nListed] {
 			above -= int(math.Float32bits(f.Middle-v) >> 31) // 1 if v is above Middle, without a branch at random
-			if !(v <= math.MaxFloat32) {
+			if !(v >= -math.MaxFloat32 && v <= math.MaxFloat32) {
 				f.notFinite.Store(true)
 			}
 		}
