@@ -92,7 +92,7 @@ func TestProcessesTogether(t *testing.T) {
 			cmd := launched(t, l, 2, args...)
 			done := false
 			var lines []string
-			stderr, err := follow(t, cmd, func(line string) {
+			stderr, err := follow(t, cmd, func() {}, func(line string) {
 				lines = append(lines, line)
 				if !done && strings.Contains(line, "same weights everywhere") {
 					done = true

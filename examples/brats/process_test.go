@@ -56,14 +56,15 @@ func assertSameFiles(t *testing.T, want, got map[string]string, message string) 
 	}
 }
 
-// follow starts a program and calls at for each line of its output.
-func follow(t *testing.T, cmd *exec.Cmd, at func(line string)) (stderr string, err error) {
+// follow starts a program, calls started, and at for each line of its output.
+func follow(t *testing.T, cmd *exec.Cmd, started func(), at func(line string)) (stderr string, err error) {
 	t.Helper()
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
+	started()
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		at(lines.Text())
 	}
@@ -156,11 +157,12 @@ func TestKilledRunsAreBitIdentical(t *testing.T) {
 			}
 			cmd := command(args...)
 			var timer *time.Timer
-			if attempt < 4 {
-				// The first attempts get no chance to finish, the later ones do.
-				timer = time.AfterFunc(time.Duration(rng.IntN(1500))*time.Millisecond, func() { cmd.Process.Kill() })
+			started := func() {
+				if attempt < 4 { // the first attempts get no chance to finish, the later ones do
+					timer = time.AfterFunc(time.Duration(rng.IntN(1500))*time.Millisecond, func() { cmd.Process.Kill() })
+				}
 			}
-			stderr, err := follow(t, cmd, func(line string) {
+			stderr, err := follow(t, cmd, started, func(line string) {
 				if strings.Contains(line, "was left behind by process ") {
 					assert.Contains(t, line, "The lock of "+dir+" was left behind by process ")
 					taken++
@@ -190,7 +192,7 @@ func TestRepeatedSignals(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "run")
 		cmd := command(withSmall("-model_dir", dir, "-epochs", "10000", "-loss", "dice")...)
 		sent := false
-		stderr, err := follow(t, cmd, func(line string) {
+		stderr, err := follow(t, cmd, func() {}, func(line string) {
 			if !sent && strings.Contains(line, "epoch 1/") {
 				sent = true
 				for _, s := range signals {
