@@ -80,19 +80,23 @@ func do(units int, order Order, newBody func() func(unit int)) {
 	}
 	// The caller takes part: on a busy machine it need not wait for a thread to start.
 	work(0)
-	if !spin(func() bool { return left.Load() == 0 }) {
+	if !spin(join, func() bool { return left.Load() == 0 }) {
 		wg.Wait()
 	}
 }
 
-// Whoever waits does so for a short time without giving up the thread: a goroutine that has
-// done its work for more, and a caller for the others. Waking a thread takes longer than many
-// a piece of work, and a loss shares work out several times.
-const linger = 100 * time.Microsecond
+// Whoever waits does so for a short time without giving up the thread, as waking one takes longer
+// than many a piece of work: a goroutine that has done its work waits for more, as a loss shares
+// work out several times, and a caller waits for the others, who finish soon after it unless the
+// machine is busy.
+const (
+	linger = 50 * time.Microsecond
+	join   = 20 * time.Microsecond
+)
 
-// spin waits until a condition holds, for a short time, and reports whether it does.
-func spin(until func() bool) bool {
-	for begin := time.Now(); time.Since(begin) < linger; {
+// spin waits until a condition holds, for a time at most, and reports whether it does.
+func spin(most time.Duration, until func() bool) bool {
+	for begin := time.Now(); time.Since(begin) < most; {
 		for range 100 {
 			if until() {
 				return true
@@ -135,7 +139,7 @@ func next() func() {
 		return <-handed
 	}
 	var work func()
-	if spin(func() bool {
+	if spin(linger, func() bool {
 		if len(handed) == 0 {
 			return false
 		}
