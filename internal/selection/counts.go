@@ -74,7 +74,7 @@ func bucketOf(m int, counts *[buckets]int32) (bucket, rest int) {
 	return bucket, m
 }
 
-// key orders numbers as Largest does.
+// key orders numbers as [Selector.Cut] does.
 func key[T float32 | float64](v T) uint64 {
 	// Not a type switch, which the compiler does not resolve for a type parameter. The bits
 	// of a negative number are inverted, else the sign alone. −0 is 0.

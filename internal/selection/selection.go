@@ -33,18 +33,6 @@ type group[T float32 | float64] struct {
 // groupItems is about the number of items that are worth a goroutine.
 const groupItems = 4096
 
-// Largest leaves the m largest of the items in all parts, in order; of equal ones the first. NaN
-// is larger than any number, and −0 is 0. It returns false, and leaves all, if there are fewer.
-// The items are from low to high, or NaN where high is ∞.
-func (s *Selector[T]) Largest(m int, parts []List[T], low, high T) bool {
-	cut, ok := s.Cut(m, parts, low, high)
-	if !ok {
-		return false
-	}
-	parallel.Each(len(parts), func(i int) { parts[i].Take(cut, i) })
-	return true
-}
-
 // Cut says which items are among the largest.
 type Cut struct {
 	least uint64 // key of the least one taken
@@ -53,7 +41,9 @@ type Cut struct {
 	equal []int
 }
 
-// Cut returns what [Selector.Largest] takes.
+// Cut returns what says which the m largest of the items in all parts are; of equal ones the
+// first. NaN is larger than any number, and −0 is 0. ok is false if there are fewer. The items are
+// from low to high, or NaN where high is ∞.
 //
 // Items are counted by the leading bits of the distances of their keys from that of low.
 // The keys in the bucket of the least item taken are counted by the next bits, and so on.
@@ -151,9 +141,7 @@ func (l *List[T]) Split(b Bracket, number T, inside *List[T]) (taken bool) {
 		position := at[i]
 		l.Values[n], at[n] = v, position // in any case: a branch at random takes longer
 		k := key(v)
-		_, under := bits.Sub64(k, low, 0)
-		_, over := bits.Sub64(high, k, 0)
-		n += int(1 - (under | over))
+		n += within(k, low, high)
 		if k >= b.least && k <= b.most {
 			inside.Values, inside.At = append(inside.Values, v), append(inside.At, position)
 		}
@@ -176,9 +164,8 @@ func (l *List[T]) keep(cut Cut, part int, low, high uint64, taken bool) {
 	for i, v := range l.Values {
 		l.Values[n], at[n] = v, at[i] // in any case: a branch at random takes longer
 		k := key(v)
-		_, under := bits.Sub64(k, low, 0)
-		_, over := bits.Sub64(high, k, 0)
-		n += int(1 - (under | over))
+		in := within(k, low, high)
+		n += in
 		if cut.equal == nil {
 			continue
 		}
@@ -187,11 +174,18 @@ func (l *List[T]) keep(cut Cut, part int, low, high uint64, taken bool) {
 			is = true
 			equal--
 		}
-		if is != taken && under|over == 0 {
-			n--
+		if is != taken {
+			n -= in
 		}
 	}
 	l.Values, l.At = l.Values[:n], at[:n]
+}
+
+// within is 1 if a key is from low to high, else 0, without a branch.
+func within(k, low, high uint64) int {
+	_, under := bits.Sub64(k, low, 0)
+	_, over := bits.Sub64(high, k, 0)
+	return int(1 - (under | over))
 }
 
 // divide makes groups of parts.

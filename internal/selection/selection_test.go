@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// compareNumbers orders numbers as Largest does, from the definition.
+// compareNumbers orders numbers as [Selector.Cut] does, from the definition.
 func compareNumbers[T float32 | float64](a, b T) int {
 	switch {
 	case a != a && b != b:
@@ -46,10 +46,13 @@ func requireLargest[T float32 | float64](t *testing.T, s *Selector[T], e []T, m,
 		low, high = slices.Min(e), slices.Max(e)
 	}
 	requireDiffering(t, s, e, m, parts, low, high, what)
-	enough := s.Largest(m, parts, low, high)
+	cut, enough := s.Cut(m, parts, low, high)
 	require.Equal(t, m <= len(e), enough, what)
 	if !enough {
 		return
+	}
+	for i := range parts {
+		parts[i].Take(cut, i)
 	}
 	taken := []uint32{}
 	for _, part := range parts {
