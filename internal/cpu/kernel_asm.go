@@ -3,7 +3,6 @@
 package cpu
 
 import (
-	"math/bits"
 	"unsafe"
 
 	"github.com/x/afl/internal/cpu/kernel"
@@ -175,23 +174,20 @@ func pickMarginsWith(routine func(masks, ones *uint64, above, listed *float32, a
 }
 
 // spreadMarginsBy returns the kernel that calls a routine.
-func spreadMarginsBy(routine func(g0, g1 *float32, masks, ones *uint64, slopes *float32, words int, stream bool) (n int)) func(g0, g1 []float32, masks, ones []uint64, slopes []float32, stream bool) (n int) {
-	return func(g0, g1 []float32, masks, ones []uint64, slopes []float32, stream bool) (n int) {
+func spreadMarginsBy(routine func(g0, g1 *float32, masks, ones *uint64, slopes *float32, words int, stream bool) (n int)) func(g0, g1 []float32, masks, isOne []uint64, slopes []float32, stream bool) (n int) {
+	return func(g0, g1 []float32, masks, isOne []uint64, slopes []float32, stream bool) (n int) {
 		words := len(masks)
 		if words == 0 {
 			return 0
 		}
-		_, _, _ = g0[64*words-1], g1[64*words-1], ones[words-1]
-		for _, mask := range masks {
-			n += bits.OnesCount64(mask)
-		}
-		if n == 0 {
+		_, _, _ = g0[64*words-1], g1[64*words-1], isOne[words-1]
+		if n = ones(masks); n == 0 {
 			clear(g0[:64*words])
 			clear(g1[:64*words])
 			return 0
 		}
 		_ = slopes[n-1]
-		return routine(&g0[0], &g1[0], &masks[0], &ones[0], &slopes[0], words, stream && aligned(&g0[0]) && aligned(&g1[0]))
+		return routine(&g0[0], &g1[0], &masks[0], &isOne[0], &slopes[0], words, stream && aligned(&g0[0]) && aligned(&g1[0]))
 	}
 }
 

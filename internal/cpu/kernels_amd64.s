@@ -97385,28 +97385,35 @@ word:
 	POPCNTL     R9, R9
 	LEAQ        (SI)(R9*4), SI
 	CMPB        stream+48(FP), $0x00
-	JNE         past
+	JNE         ownPast
 	VMOVUPS     Z1, (CX)
-	VMOVUPS     Z2, (AX)
 	VMOVUPS     Z3, 64(CX)
-	VMOVUPS     Z4, 64(AX)
 	VMOVUPS     Z5, 128(CX)
-	VMOVUPS     Z6, 128(AX)
 	VMOVUPS     Z7, 192(CX)
-	VMOVUPS     Z8, 192(AX)
-	JMP         stored
+	JMP         ownStored
 
-past:
+ownPast:
 	VMOVNTPS Z1, (CX)
-	VMOVNTPS Z2, (AX)
 	VMOVNTPS Z3, 64(CX)
-	VMOVNTPS Z4, 64(AX)
 	VMOVNTPS Z5, 128(CX)
-	VMOVNTPS Z6, 128(AX)
 	VMOVNTPS Z7, 192(CX)
+
+ownStored:
+	CMPB    stream+48(FP), $0x00
+	JNE     oppositePast
+	VMOVUPS Z2, (AX)
+	VMOVUPS Z4, 64(AX)
+	VMOVUPS Z6, 128(AX)
+	VMOVUPS Z8, 192(AX)
+	JMP     oppositeStored
+
+oppositePast:
+	VMOVNTPS Z2, (AX)
+	VMOVNTPS Z4, 64(AX)
+	VMOVNTPS Z6, 128(AX)
 	VMOVNTPS Z8, 192(AX)
 
-stored:
+oppositeStored:
 	ADDQ $0x00000100, AX
 	ADDQ $0x00000100, CX
 	ADDQ $0x08, DX

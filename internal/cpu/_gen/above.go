@@ -18,9 +18,8 @@ func packAbove(t tier) {
 	Doc(name + " is packAboveGo for at least one word.")
 	Pragma("noescape")
 	t.unroll = 1
-	load := func(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
-	above, within, of, words := load("above"), load("within"), load("of"), load("words")
-	limits := Mem{Base: load("limits")}
+	above, within, of, words := pointer("above"), pointer("within"), pointer("of"), pointer("words")
+	limits := Mem{Base: pointer("limits")}
 	low, high := vec{t.register()}, vec{t.register()}
 	t.broadcast(word{mem: limits}, low[0])
 	t.broadcast(word{mem: limits.Offset(t.size())}, high[0])

@@ -367,6 +367,9 @@ func (t tier) quotients(e vec, from int) {
 	}
 }
 
+// pointer loads a parameter of the routine that is a pointer or an integer.
+func pointer(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
+
 // parameter is the memory operand of a parameter of the routine.
 func parameter(name string) Mem {
 	p, err := Param(name).Resolve()

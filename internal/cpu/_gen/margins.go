@@ -12,9 +12,8 @@ func packMargins(t tier) {
 	Doc("packMargins" + t.name + " is packMarginsGo for at least one word.")
 	Pragma("noescape")
 	t.unroll = 1
-	load := func(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
-	above, within, x0, x1, class, words := load("above"), load("within"), load("x0"), load("x1"), load("class"), load("words")
-	limits := Mem{Base: load("limits")}
+	above, within, x0, x1, class, words := pointer("above"), pointer("within"), pointer("x0"), pointer("x1"), pointer("class"), pointer("words")
+	limits := Mem{Base: pointer("limits")}
 	low, high := vec{t.register()}, vec{t.register()}
 	VBROADCASTSS(limits, low[0])
 	VBROADCASTSS(limits.Offset(4), high[0])
@@ -59,10 +58,9 @@ func pickMargins(t tier) {
 	Doc("pickMargins" + t.name + " picks margins for at least one word. It writes up to 15 numbers too many.")
 	Pragma("noescape")
 	t.unroll = 1
-	load := func(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
-	masks, ones, above, listed, at := load("masks"), load("ones"), load("above"), load("listed"), load("at")
-	x0, x1, class, words := load("x0"), load("x1"), load("class"), load("words")
-	limits := Mem{Base: load("limits")}
+	masks, ones, above, listed, at := pointer("masks"), pointer("ones"), pointer("above"), pointer("listed"), pointer("at")
+	x0, x1, class, words := pointer("x0"), pointer("x1"), pointer("class"), pointer("words")
+	limits := Mem{Base: pointer("limits")}
 	low, mid, high := t.register(), t.register(), t.register()
 	for i, limit := range [3]reg.VecVirtual{low, mid, high} {
 		VBROADCASTSS(limits.Offset(4*i), limit)
@@ -97,20 +95,14 @@ func pickMargins(t tier) {
 		some, numbers, own := t.register(), t.register(), t.register()
 		VCOMPRESSPS_Z(margin, isAbove, some)
 		VMOVUPS(some, Mem{Base: above})
-		n, m := GP64(), GP64()
-		KMOVW(isAbove, n.As32())
-		POPCNTL(n.As32(), n.As32())
-		LEAQ(Mem{Base: above, Index: n, Scale: 4}, above)
+		advance(isAbove, above)
 		VCOMPRESSPS_Z(margin, isListed, numbers)
 		VMOVUPS(numbers, Mem{Base: listed})
 		VMOVDQA32(position, own)
 		VPORD(t.held[one], position, positive[0], own)
 		VPCOMPRESSD_Z(own, isListed, own)
 		VMOVDQU32(own, Mem{Base: at})
-		KMOVW(isListed, m.As32())
-		POPCNTL(m.As32(), m.As32())
-		LEAQ(Mem{Base: listed, Index: m, Scale: 4}, listed)
-		LEAQ(Mem{Base: at, Index: m, Scale: 4}, at)
+		advance(isListed, listed, at)
 		VPADDD(step, position, position)
 	}
 	ADDQ(U32(256), x0)
@@ -120,14 +112,27 @@ func pickMargins(t tier) {
 	ADDQ(Imm(8), ones)
 	DECQ(words)
 	JNE(LabelRef("word"))
-	SUBQ(above0, above)
-	SHRQ(Imm(2), above)
-	Store(above, ReturnIndex(0))
-	SUBQ(listed0, listed)
-	SHRQ(Imm(2), listed)
-	Store(listed, ReturnIndex(1))
+	storeLength(0, above, above0)
+	storeLength(1, listed, listed0)
 	VZEROUPPER()
 	RET()
+}
+
+// advance moves pointers on by 4 bytes for each bit of a mask.
+func advance(m reg.Register, pointers ...reg.GPVirtual) {
+	n := GP64()
+	KMOVW(m, n.As32())
+	POPCNTL(n.As32(), n.As32())
+	for _, p := range pointers {
+		LEAQ(Mem{Base: p, Index: n, Scale: 4}, p)
+	}
+}
+
+// storeLength returns the number of 4-byte elements from begin to end.
+func storeLength(result int, end, begin reg.GPVirtual) {
+	SUBQ(begin, end)
+	SHRQ(Imm(2), end)
+	Store(end, ReturnIndex(result))
 }
 
 // evenNumbers are 0, 2, 4 … in the lanes of 64 bytes.
@@ -145,50 +150,34 @@ func spreadMargins(t tier) {
 	Doc("spreadMargins" + t.name + " is spreadMarginsGo for at least one word.")
 	Pragma("noescape")
 	t.unroll = 1
-	load := func(name string) reg.GPVirtual { return Load(Param(name), GP64()).(reg.GPVirtual) }
-	g0, g1, masks, ones, slopes, words := load("g0"), load("g1"), load("masks"), load("ones"), load("slopes"), load("words")
+	g0, g1, masks, ones, slopes, words := pointer("g0"), pointer("g1"), pointer("masks"), pointer("ones"), pointer("slopes"), pointer("words")
 	stream, slopes0 := parameter("stream"), GP64()
 	MOVQ(slopes, slopes0)
 	negative := t.signBit()
 	t = t.holding(negative)
 	Label("word")
-	var own, opposite [4]vec
+	var own, opposite vec
 	for i := range 4 {
 		kept, positive := K(), K()
 		KMOVW(Mem{Base: masks, Disp: 2 * i}, kept)
 		KMOVW(Mem{Base: ones, Disp: 2 * i}, positive)
 		KANDW(kept, positive, positive)
-		own[i] = vec{t.register()}
-		VEXPANDPS_Z(Mem{Base: slopes}, kept, own[i][0])
-		own[i] = t.negateWhere(mask{positive}, own[i])
-		opposite[i] = t.maskedXor(mask{kept}, own[i], negative)
-		n := GP64()
-		KMOVW(kept, n.As32())
-		POPCNTL(n.As32(), n.As32())
-		LEAQ(Mem{Base: slopes, Index: n, Scale: 4}, slopes)
+		slope := t.register()
+		VEXPANDPS_Z(Mem{Base: slopes}, kept, slope)
+		g := t.negateWhere(mask{positive}, vec{slope})
+		own = append(own, g...)
+		opposite = append(opposite, t.maskedXor(mask{kept}, g, negative)...)
+		advance(kept, slopes)
 	}
-	CMPB(stream, Imm(0))
-	JNE(LabelRef("past"))
-	for i := range 4 {
-		t.store(own[i], Mem{Base: g1, Disp: 64 * i}, false)
-		t.store(opposite[i], Mem{Base: g0, Disp: 64 * i}, false)
-	}
-	JMP(LabelRef("stored"))
-	Label("past")
-	for i := range 4 {
-		t.store(own[i], Mem{Base: g1, Disp: 64 * i}, true)
-		t.store(opposite[i], Mem{Base: g0, Disp: 64 * i}, true)
-	}
-	Label("stored")
+	t.storeBy(stream, "own", own, Mem{Base: g1})
+	t.storeBy(stream, "opposite", opposite, Mem{Base: g0})
 	ADDQ(U32(256), g0)
 	ADDQ(U32(256), g1)
 	ADDQ(Imm(8), masks)
 	ADDQ(Imm(8), ones)
 	DECQ(words)
 	JNE(LabelRef("word"))
-	SUBQ(slopes0, slopes)
-	SHRQ(Imm(2), slopes)
-	Store(slopes, ReturnIndex(0))
+	storeLength(0, slopes, slopes0)
 	VZEROUPPER()
 	RET()
 }
