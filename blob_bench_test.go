@@ -1,10 +1,8 @@
 package afl_test
 
 import (
-	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
@@ -104,19 +102,10 @@ func BenchmarkBlob(b *testing.B) {
 				inner, err = afl.SetOptions(inner, func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) })
 				require.NoError(b, err)
 			}
-			least := func(l afl.Loss, best time.Duration) time.Duration {
-				start := time.Now()
+			reportTimes(b, "inner", "blob", func(l afl.Loss) error {
 				_, err := l.Eval(logits, target, grad, opts...)
-				require.NoError(b, err)
-				return min(best, time.Since(start))
-			}
-			own, plain := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
-			for b.Loop() {
-				own, plain = least(blob, own), least(inner, plain)
-			}
-			b.ReportMetric(float64(own)/float64(plain), "×inner")
-			b.ReportMetric(float64(plain.Nanoseconds())/1e3, "inner-µs")
-			b.ReportMetric(float64(own.Nanoseconds())/1e3, "blob-µs")
+				return err
+			}, inner, blob)
 		})
 	}
 }

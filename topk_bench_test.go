@@ -66,19 +66,27 @@ func BenchmarkTopK(b *testing.B) {
 			topk, ce := afl.NewTopKCrossEntropy(), afl.NewCrossEntropy()
 			topk.K = test.k
 			topk.Weight, ce.Weight = test.weight, test.weight
-			least := func(l afl.Loss, best time.Duration) time.Duration {
-				start := time.Now()
+			reportTimes(b, "CE", "topk", func(l afl.Loss) error {
 				_, err := l.Eval(logits, target, grad)
-				require.NoError(b, err)
-				return min(best, time.Since(start))
-			}
-			own, plain := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
-			for b.Loop() {
-				own, plain = least(topk, own), least(ce, plain)
-			}
-			b.ReportMetric(float64(own)/float64(plain), "×CE")
-			b.ReportMetric(float64(plain.Nanoseconds())/1e3, "CE-µs")
-			b.ReportMetric(float64(own.Nanoseconds())/1e3, "topk-µs")
+				return err
+			}, ce, topk)
 		})
 	}
+}
+
+// reportTimes times calls with two losses in turn, and reports the shortest times and their
+// ratio.
+func reportTimes(b *testing.B, plainName, name string, call func(l afl.Loss) error, plain, own afl.Loss) {
+	least := func(l afl.Loss, best time.Duration) time.Duration {
+		start := time.Now()
+		require.NoError(b, call(l))
+		return min(best, time.Since(start))
+	}
+	t, of := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	for b.Loop() {
+		t, of = least(own, t), least(plain, of)
+	}
+	b.ReportMetric(float64(t)/float64(of), "×"+plainName)
+	b.ReportMetric(float64(of.Nanoseconds())/1e3, plainName+"-µs")
+	b.ReportMetric(float64(t.Nanoseconds())/1e3, name+"-µs")
 }

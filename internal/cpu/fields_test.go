@@ -76,6 +76,14 @@ func requireNear(t *testing.T, want, got []float64, tolerance, scale float64, co
 	}
 }
 
+// requirePass compares the sums and the gradient of a pass with their definition.
+func requirePass(t *testing.T, dt tensor.Dtype, wantSums, sums, wantGrad, grad []float64, what string) {
+	t.Helper()
+	tolerance := map[tensor.Dtype]float64{tensor.Float32: 4e-6, tensor.Float64: 1e-12}[dt]
+	requireNear(t, wantSums, sums, tolerance, 1e-3, what)
+	requireNear(t, wantGrad, grad, tolerance, 1, what)
+}
+
 func floatsOf(d *tensor.Dense) []float64 {
 	out := make([]float64, d.Shape().TotalSize())
 	ReadFloats(d.Data(), 0, out)
@@ -282,10 +290,7 @@ func TestBinary(t *testing.T) {
 							require.NoError(t, err)
 							return sums, floatsOf(second.Grad)
 						})
-						tolerance := map[tensor.Dtype]float64{tensor.Float32: 4e-6, tensor.Float64: 1e-12}[dt]
-						what := fmt.Sprintf("%+v of %d voxels, %v, spread %v, log=%v", form, voxels, dt, spread, log)
-						requireNear(t, want, sums, tolerance, 1e-3, what)
-						requireNear(t, gradient, grad, tolerance, 1, what)
+						requirePass(t, dt, want, sums, gradient, grad, fmt.Sprintf("%+v of %d voxels, %v, spread %v, log=%v", form, voxels, dt, spread, log))
 					}
 				}
 			}

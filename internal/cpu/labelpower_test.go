@@ -114,10 +114,7 @@ func TestLabelPower(t *testing.T) {
 							}
 						}
 						sums, grad := onAllTiers(t, func(k Backend) (sums, grad []float64) { return labelPowerOn(t, k, pass) })
-						tolerance := map[tensor.Dtype]float64{tensor.Float32: 4e-6, tensor.Float64: 1e-12}[dt]
-						what := fmt.Sprintf("%d channels of %d voxels, %v, spread %v, γ=%v", channels, voxels, dt, spread, gamma)
-						requireNear(t, want, sums, tolerance, 1e-3, what)
-						requireNear(t, gradient, grad, tolerance, 1, what)
+						requirePass(t, dt, want, sums, gradient, grad, fmt.Sprintf("%d channels of %d voxels, %v, spread %v, γ=%v", channels, voxels, dt, spread, gamma))
 					}
 				}
 			}

@@ -118,3 +118,14 @@ func TestOrder(t *testing.T) {
 	})
 	assert.Equal(t, map[int]bool{4: true, 9: true}, first)
 }
+
+// BenchmarkEach measures what it takes to share out two units of 10 µs each, and to wait for both:
+// 10 µs is the limit.
+func BenchmarkEach(b *testing.B) {
+	for b.Loop() {
+		Each(2, func(int) {
+			for start := time.Now(); time.Since(start) < 10*time.Microsecond; {
+			}
+		})
+	}
+}
