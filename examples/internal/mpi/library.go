@@ -10,6 +10,7 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -75,6 +76,8 @@ func (l *cLibrary) finalize() error {
 }
 
 func (l *cLibrary) abort(code int) { C.afl_mpi_abort(l.table, C.int(code)) }
+
+func (l *cLibrary) forwarded() { forwarded(5*time.Second, os.Stdout, os.Stderr) }
 
 func (l *cLibrary) exit(code int) { C.exit(C.int(code)) }
 

@@ -43,6 +43,8 @@ type library interface {
 	// start performs an operation; each is the number of bytes from or to each process.
 	operate(op operation, send, receive []byte, each int, timeout time.Duration) error
 	set(f flag, value bool)
+	// forwarded waits, for seconds at most, until the launcher has read this process's output.
+	forwarded()
 	alloc(bytes int) []byte
 	free(memory []byte)
 }
@@ -196,6 +198,7 @@ const maxBytes = 1<<31 - 1
 // not return.
 func (w *World) Abort(code int) {
 	w.library.set(stop, true) // an operation in progress keeps the thread
+	w.library.forwarded()
 	time.AfterFunc(10*time.Second, func() { os.Exit(code) })
 	w.do(func() { w.library.abort(code) })
 	os.Exit(code)
@@ -224,6 +227,7 @@ func (w *World) Finalize() (err error) {
 	if w.timeout > 0 {
 		defer time.AfterFunc(w.timeout, func() {
 			fmt.Fprintf(os.Stderr, "mpi: process %d of %d: the other processes did not end within %v\n", w.rank, w.size, w.timeout)
+			w.library.forwarded()
 			os.Exit(1)
 		}).Stop()
 	}

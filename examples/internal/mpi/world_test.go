@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 // process is what each process of a job does.
 func process(role string) int {
 	o := Options{Library: os.Getenv("AFL_MPI_TEST_LIBRARY")}
-	if role == "hang" {
+	if strings.HasPrefix(role, "hang") {
 		o.Timeout = time.Second
 	}
 	w, err := Open(o)
@@ -48,9 +49,16 @@ func process(role string) int {
 		}
 		fmt.Printf("rank %d of %d in %s: right\n", w.Rank(), w.Size(), w.Library())
 	case !last:
+		if role == "hang, slow launcher" {
+			// The launcher then finds the message and the request to abort at the same time.
+			pause := fmt.Sprintf("kill -STOP %[1]d; sleep 2; kill -CONT %[1]d", os.Getppid())
+			if err := exec.Command("sh", "-c", pause).Start(); err != nil {
+				fmt.Println("not paused:", err)
+			}
+		}
 		err := w.Alltoall(send, receive) // without the last process
 		fmt.Println("ended:", err)
-	case role == "hang":
+	case strings.HasPrefix(role, "hang"):
 		time.Sleep(time.Minute)
 	case role == "kill":
 		self, err := os.FindProcess(os.Getpid())
@@ -156,9 +164,9 @@ func TestOperations(t *testing.T) {
 // must end with an error.
 func TestFailures(t *testing.T) {
 	mpitest.Each(t, func(t *testing.T, l mpitest.Launcher) {
-		roles := []string{"hang", "kill", "abort", "panic"}
+		roles := []string{"hang", "hang, slow launcher", "kill", "abort", "panic"}
 		if testing.Short() {
-			roles = roles[:2]
+			roles = roles[:3]
 		}
 		for _, role := range roles {
 			t.Run(role, func(t *testing.T) {
@@ -168,7 +176,7 @@ func TestFailures(t *testing.T) {
 				assert.NotContains(t, out, "ended: <nil>")
 				assert.Less(t, time.Since(start), 30*time.Second)
 				switch role {
-				case "hang":
+				case "hang", "hang, slow launcher":
 					assert.Contains(t, out, "mpi: process 0 of 2: all-to-all of 8 bytes: the other processes did not take part within 1s; aborting the job")
 				case "panic":
 					assert.Contains(t, out, "panic: a bug")
