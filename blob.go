@@ -45,11 +45,11 @@ func (m BlobMask) String() string { return name(blobMaskNames[:], int(m), "BlobM
 // over those that have a lesion; without any it is 0.
 //
 // l is of the sigmoid: [CrossEntropy], [Focal], [Dice], [Tversky], [FocalTversky],
-// [LogCoshDice], a [Compound] of them, or a [Sum]. The target holds class indices. One
-// channel is the lesion's. Of several each but channel 0 is a problem of its own, of the
-// lesions of its class, and L is the mean over them. Voxel weights multiply what they do in
-// l. Ignored voxels belong to no lesion and take no part. The reduction, class weights and
-// the ignore index are those of Blob, with which l has none.
+// [LogCoshDice], a [Compound] of them, or a [Sum]. The target holds class indices or
+// one-hot maps. One channel is the lesion's. Of several each but channel 0 is a problem of
+// its own, of the lesions of its class, and L is the mean over them. Voxel weights multiply
+// what they do in l. Ignored voxels belong to no lesion and take no part. The reduction,
+// class weights and the ignore index are those of Blob, with which l has none.
 //
 // Sums over the background are made once for all lesions, whose own voxels are computed
 // apart: the time does not depend on the number of lesions times the size of the image.

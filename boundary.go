@@ -29,8 +29,8 @@ import (
 //
 // [ReduceMean] is the mean of e over samples, Channels and voxels, [ReduceSum] the sum,
 // and [ReduceNone] leaves N×K×space, K being the number of Channels. The target holds
-// class indices; a softmax runs over all channels. Voxel weights multiply e. There is no
-// ignore index, as it would be unclear where a class ends.
+// class indices or one-hot maps; a softmax runs over all channels. Voxel weights multiply
+// e. There is no ignore index, as it would be unclear where a class ends.
 //
 // A call takes memory for φ, a number for each sample, class and voxel, unless
 // [WithDistanceMap] passes what DistanceMap returned.

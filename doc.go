@@ -39,6 +39,10 @@
 //     N×1×space is taken as such a map, unless an ignore index is set, and every
 //     other type as class indices.
 //
+// Some of the losses for small lesions are of one class for each voxel. They take no other
+// maps than one-hot ones, which they first read as class indices into memory of a byte for
+// each voxel.
+//
 // # What every loss has
 //
 // [Options] are shared by all of them: the reduction, class weights, an ignore

@@ -23,11 +23,11 @@ import (
 // It is not divided by the class weights w. At D = 1, or p = 1, the gradient is 0. An
 // exponent below 1 makes what is nearly right count more than it does in −ln.
 //
-// The target holds class indices. One channel stands for two classes, by the sigmoid.
-// ExcludeBackground holds for the Dice part alone, and Weight for the other part alone: one
-// for each class, for which the paper takes sqrt(Σ_k f_k / f_l) of the classes' frequencies
-// f in the training set. Voxel weights multiply the sums of D and the elements of the
-// second part. The only reduction is the mean.
+// The target holds class indices or one-hot maps. One channel stands for two classes, by
+// the sigmoid. ExcludeBackground holds for the Dice part alone, and Weight for the other
+// part alone: one for each class, for which the paper takes sqrt(Σ_k f_k / f_l) of the
+// classes' frequencies f in the training set. Voxel weights multiply the sums of D and the
+// elements of the second part. The only reduction is the mean.
 type ExponentialLogarithmic struct {
 	Options
 	constructed

@@ -26,7 +26,7 @@ type support struct {
 	weight     bool
 	ignore     bool
 	background bool // ExcludeBackground
-	maps       bool // targets of a map for each channel
+	maps       bool // targets of a soft map for each channel; else one-hot maps are class indices
 	weights    bool // voxel weights
 }
 
@@ -44,21 +44,15 @@ func newHostCall(l configured, has support, logits, target, grad *tensor.Dense, 
 		return nil, err
 	}
 	if cfg.VoxelWeight != nil && !has.weights {
-		return nil, refuse("voxel weight", "given", "none, as a %T has no sum that it could weight", l)
+		return nil, refuse("voxel weight", "given", "none, as %T has no sum that it could weight", l)
 	}
 	in, err := newInput(logits, target, cfg.VoxelWeight, o.IgnoreIndex, false)
 	if err != nil {
 		return nil, err
 	}
-	if in.batch.Target.Dense && !has.maps {
-		if !in.isPerVoxel(target.Shape()) {
-			return nil, refuse("shape of target", target.Shape(), "%v, class indices", in.perVoxelShape())
-		}
-		in.batch.Target.Dense = false // of one channel: zeros and ones of a float type
-	}
 	kernels, ok := in.backend.(cpu.Backend)
 	if !ok {
-		return nil, refuse("engine of logits", engineName(logits.Engine()), "one of Go memory, in which alone a %T is evaluated", l)
+		return nil, refuse("engine of logits", engineName(logits.Engine()), "one of Go memory, in which alone %T is evaluated", l)
 	}
 	if grad != nil {
 		if err := in.checkGrad(grad, cfg.Upstream); err != nil {
@@ -68,7 +62,31 @@ func newHostCall(l configured, has support, logits, target, grad *tensor.Dense, 
 	if cfg.Upstream != nil && o.Reduction != ReduceNone {
 		return nil, refuse("upstream", "given with Reduction "+o.Reduction.String(), "Reduction none")
 	}
-	return &hostCall{input: in, kernels: kernels, cfg: cfg, grad: grad}, nil
+	c := &hostCall{input: in, kernels: kernels, cfg: cfg, grad: grad}
+	if in.batch.Target.Dense && !has.maps {
+		if err := c.readOneHot(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// readOneHot replaces a target of maps by class indices.
+func (c *hostCall) readOneHot() error {
+	t := &c.batch.Target
+	if c.batch.C == 1 { // zeros and ones of a float type
+		t.Dense = false
+		return nil
+	}
+	if err := c.checkByteClasses(); err != nil {
+		return err
+	}
+	classes := make([]uint8, c.batch.N*c.batch.V)
+	if err := c.kernels.OneHotClasses(classes, &c.batch); err != nil {
+		return public(err)
+	}
+	t.Dense, t.Tensor = false, tensor.New(tensor.WithShape(c.perVoxelShape()...), tensor.WithBacking(classes))
+	return nil
 }
 
 // check refuses options that a loss does not have.

@@ -31,9 +31,9 @@ import (
 // the sigmoid and the class 1 alone. The hinge form is for one channel: m = 1 − x·(2y−1) of
 // the logit x and the class y, and only positive m count.
 //
-// The target holds class indices; ignored voxels are left out. There are no class weights
-// and no voxel weights, and the only reduction is the mean. A call takes memory for an
-// increment of J for each voxel and class, and for sorting the voxels.
+// The target holds class indices or one-hot maps; ignored voxels are left out. There are no
+// class weights and no voxel weights, and the only reduction is the mean. A call takes
+// memory for an increment of J for each voxel and class, and for sorting the voxels.
 type Lovasz struct {
 	Options
 	constructed

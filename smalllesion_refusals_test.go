@@ -155,7 +155,7 @@ func TestSmallLesionRefusals(t *testing.T) {
 			refusal{loss: l, opts: []afl.EvalOption{afl.WithUpstream(f32(shape...))}, argument: "upstream", want: "Reduction none"},
 		)
 		if !dense {
-			cases = append(cases, refusal{loss: l, target: maps, argument: "shape of target", want: "class indices"})
+			cases = append(cases, refusal{loss: l, target: maps, argument: "target at sample 0, voxel 0", want: "1 in one channel and 0 in the others, or class indices"})
 		}
 		for _, r := range []afl.Reduction{afl.ReduceVoxelMean, afl.ReduceSpatialMeanSum + 1} {
 			bad, err := afl.SetOptions(l, func(o *afl.Options) { o.Reduction = r })

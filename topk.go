@@ -21,7 +21,7 @@ import (
 // where n is the number of all voxels, of which the ignored have E = 0, or with ValidOnly
 // of those that are not ignored. Among equal elements the earlier voxels are taken. Class
 // weights and voxel weights are factors of E; the mean is not divided by them, as in
-// nnU-Net.
+// nnU-Net. The target holds class indices or one-hot maps.
 type TopKCrossEntropy struct {
 	Options
 	constructed

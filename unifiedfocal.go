@@ -31,9 +31,9 @@ import (
 // authors' weight is 1−Lambda. At r = 0, a perfect prediction, the gradient is 0.
 //
 // The logits have two channels, or one for the lesion, with the sigmoid. The target holds
-// class indices. Voxel weights multiply the elements of F and the summands of R; an
-// ignored voxel takes no part. The only reduction is the mean; Delta stands for class
-// weights.
+// class indices or one-hot maps. Voxel weights multiply the elements of F and the summands
+// of R; an ignored voxel takes no part. The only reduction is the mean; Delta stands for
+// class weights.
 type UnifiedFocal struct {
 	Options
 	constructed
