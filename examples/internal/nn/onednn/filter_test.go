@@ -157,8 +157,20 @@ func passesByImplementation(b nn.Backend) map[string]int {
 	return n
 }
 
-// TestFiltersAcrossThreads requires bit-identical results for any number of threads, for
-// many channels with few tiles and for few channels with many tiles.
+// opsBy returns the operations that a backend has computed with an implementation since the
+// last call of Profile.
+func opsBy(b nn.Backend, implementation string) map[string]bool {
+	ops := map[string]bool{}
+	for _, e := range Profile(b) {
+		if strings.HasSuffix(e.Shape, ", "+implementation) {
+			ops[e.Op] = true
+		}
+	}
+	return ops
+}
+
+// TestFiltersAcrossThreads requires bit-identical results of the filters for any number of
+// threads, for many channels with few tiles and for few channels with many tiles.
 func TestFiltersAcrossThreads(t *testing.T) {
 	eachVectorSet(t, func(t *testing.T, w *worker) {
 		was := w.threads(1)
@@ -181,7 +193,17 @@ func TestFiltersAcrossThreads(t *testing.T) {
 					b, err := New(nn.Float32, Config{Profile: true})
 					require.NoError(t, err)
 					got := convolve(t, b, c.shape, []int{c.out, c.shape[1], c.taps, c.taps, c.taps}, nn.ConvSpec{Padding: [3]int{1, 1, 1}}, false, nil)
-					require.NotZero(t, passesOf(b, c.by))
+					passes := 0
+					of := opsBy(b, c.by)
+					// The gradient of the bias comes with that of the weights.
+					for i, op := range []string{"Conv3D", "Conv3D backward", "Conv3D backward weights", "Conv3D backward weights"} {
+						if of[op] {
+							passes++
+						} else {
+							got[i] = nil // oneDNN's, whose sums may depend on the number of threads
+						}
+					}
+					require.NotZero(t, passes)
 					if want == nil {
 						want = got
 					}
