@@ -13,7 +13,7 @@ import (
 // their own. It is not faster where most voxels are selected.
 func (s *topkSum) byMargin() bool {
 	focal := s.described.Focal
-	return 2*s.selected < s.valid && s.batch.Logits.Dtype() == tensor.Float32 && s.batch.C == 2 &&
+	return 4*s.selected < 3*s.valid && s.batch.Logits.Dtype() == tensor.Float32 && s.batch.C == 2 &&
 		s.batch.VoxelWeight == nil && focal.Smoothing == 0 && focal.Pos[0] == 1 && focal.Pos[1] == 1 && focal.First == 0
 }
 

@@ -28,7 +28,7 @@ func tiers() []kernels {
 			exp: rowsBy(expAVX2), log1p: rowsBy(log1pAVX2),
 			labels: labelsBy(labelsAVX2), foreground: foregroundBy(foregroundAVX2), pack: packBy(packAVX2), packMap: packMapBy(packMapAVX2), unpack: unpackBy(unpackAVX2),
 			packAbove32: packAboveBy(packAbove32AVX2), packAbove64: packAboveBy(packAbove64AVX2), keepFrom32: keepFromBy(keepFrom32AVX2), keepFrom64: keepFromBy(keepFrom64AVX2),
-			pickMargins: pickMarginsBy(packBy(packAVX2), packMarginsBy(packMarginsAVX2)), spreadMargins: spreadMarginsGo,
+			pickMargins: pickMarginsWith(pickMarginsAVX2), spreadMargins: spreadMarginsBy(spreadMarginsAVX2),
 			widen: widenBy(widenAVX2), sumMap: sumMapBy(sumMapAVX2), magnitudes: magnitudesBy(magnitudesAVX2), softMagnitudes: softMagnitudesBy(softMagnitudesAVX2),
 			parabolas32: parabolasBy(&parabolas32AVX2), parabolas64: parabolasBy(&parabolas64AVX2),
 		})

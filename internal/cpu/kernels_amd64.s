@@ -60564,156 +60564,6 @@ loop:
 	VZEROUPPER
 	RET
 
-// func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
-// Requires: AVX, AVX2
-TEXT ·packMarginsAVX2(SB), NOSPLIT, $0-56
-	MOVQ         above+0(FP), AX
-	MOVQ         within+8(FP), CX
-	MOVQ         x0+16(FP), DX
-	MOVQ         x1+24(FP), BX
-	MOVQ         class+32(FP), SI
-	MOVQ         words+48(FP), DI
-	MOVQ         limits+40(FP), R8
-	VBROADCASTSS (R8), Y0
-	VBROADCASTSS 4(R8), Y1
-	XORQ         R8, R8
-
-word:
-	VPMOVZXBD    (SI), Y2
-	VBROADCASTSS constants<>+1344(SB), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      (BX), Y3
-	VMOVUPS      (DX), Y4
-	VSUBPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VXORPS       Y2, Y3, Y2
-	VCMPPS       $0x1e, Y1, Y2, Y3
-	VCMPPS       $0x15, Y0, Y2, Y2
-	VMOVMSKPS    Y3, R9
-	VMOVMSKPS    Y2, R10
-	VPMOVZXBD    8(SI), Y2
-	VBROADCASTSS constants<>+1344(SB), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      32(BX), Y3
-	VMOVUPS      32(DX), Y4
-	VSUBPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VXORPS       Y2, Y3, Y2
-	VCMPPS       $0x1e, Y1, Y2, Y3
-	VCMPPS       $0x15, Y0, Y2, Y2
-	VMOVMSKPS    Y3, R11
-	SHLQ         $0x08, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y2, R11
-	SHLQ         $0x08, R11
-	ORQ          R11, R10
-	VPMOVZXBD    16(SI), Y2
-	VBROADCASTSS constants<>+1344(SB), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      64(BX), Y3
-	VMOVUPS      64(DX), Y4
-	VSUBPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VXORPS       Y2, Y3, Y2
-	VCMPPS       $0x1e, Y1, Y2, Y3
-	VCMPPS       $0x15, Y0, Y2, Y2
-	VMOVMSKPS    Y3, R11
-	SHLQ         $0x10, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y2, R11
-	SHLQ         $0x10, R11
-	ORQ          R11, R10
-	VPMOVZXBD    24(SI), Y2
-	VBROADCASTSS constants<>+1344(SB), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      96(BX), Y3
-	VMOVUPS      96(DX), Y4
-	VSUBPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VXORPS       Y2, Y3, Y2
-	VCMPPS       $0x1e, Y1, Y2, Y3
-	VCMPPS       $0x15, Y0, Y2, Y2
-	VMOVMSKPS    Y3, R11
-	SHLQ         $0x18, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y2, R11
-	SHLQ         $0x18, R11
-	ORQ          R11, R10
-	VPMOVZXBD    32(SI), Y2
-	VBROADCASTSS constants<>+1344(SB), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      128(BX), Y3
-	VMOVUPS      128(DX), Y4
-	VSUBPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VXORPS       Y2, Y3, Y2
-	VCMPPS       $0x1e, Y1, Y2, Y3
-	VCMPPS       $0x15, Y0, Y2, Y2
-	VMOVMSKPS    Y3, R11
-	SHLQ         $0x20, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y2, R11
-	SHLQ         $0x20, R11
-	ORQ          R11, R10
-	VPMOVZXBD    40(SI), Y2
-	VBROADCASTSS constants<>+1344(SB), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      160(BX), Y3
-	VMOVUPS      160(DX), Y4
-	VSUBPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VXORPS       Y2, Y3, Y2
-	VCMPPS       $0x1e, Y1, Y2, Y3
-	VCMPPS       $0x15, Y0, Y2, Y2
-	VMOVMSKPS    Y3, R11
-	SHLQ         $0x28, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y2, R11
-	SHLQ         $0x28, R11
-	ORQ          R11, R10
-	VPMOVZXBD    48(SI), Y2
-	VBROADCASTSS constants<>+1344(SB), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      192(BX), Y3
-	VMOVUPS      192(DX), Y4
-	VSUBPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VXORPS       Y2, Y3, Y2
-	VCMPPS       $0x1e, Y1, Y2, Y3
-	VCMPPS       $0x15, Y0, Y2, Y2
-	VMOVMSKPS    Y3, R11
-	SHLQ         $0x30, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y2, R11
-	SHLQ         $0x30, R11
-	ORQ          R11, R10
-	VPMOVZXBD    56(SI), Y2
-	VBROADCASTSS constants<>+1344(SB), Y3
-	VPCMPEQD     Y3, Y2, Y2
-	VMOVUPS      224(BX), Y3
-	VMOVUPS      224(DX), Y4
-	VSUBPS       Y4, Y3, Y3
-	VANDPS       constants<>+0(SB), Y2, Y2
-	VXORPS       Y2, Y3, Y2
-	VCMPPS       $0x1e, Y1, Y2, Y3
-	VCMPPS       $0x15, Y0, Y2, Y2
-	VMOVMSKPS    Y3, R11
-	SHLQ         $0x38, R11
-	ORQ          R11, R9
-	VMOVMSKPS    Y2, R11
-	SHLQ         $0x38, R11
-	ORQ          R11, R10
-	MOVQ         R9, (AX)(R8*8)
-	MOVQ         R10, (CX)(R8*8)
-	ADDQ         $0x00000100, DX
-	ADDQ         $0x00000100, BX
-	ADDQ         $0x40, SI
-	INCQ         R8
-	CMPQ         R8, DI
-	JL           word
-	VZEROUPPER
-	RET
-
 // func softMagnitudesAVX512(around *float32, left *float32, right *float32, up *float32, down *float32, ends *uint8, steps *float32, sums *float64, boundary *uint32, n int)
 // Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL
 TEXT ·softMagnitudesAVX512(SB), NOSPLIT, $64-80
@@ -97158,7 +97008,7 @@ afterDone:
 	RET
 
 // func pickMarginsAVX512(masks *uint64, ones *uint64, above *float32, listed *float32, at *uint32, x0 *float32, x1 *float32, class *uint8, limits *float32, first uint32, words int) (nAbove int, nListed int)
-// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+, POPCNT
+// Requires: AVX, AVX2, AVX512BW, AVX512DQ, AVX512F, AVX512VL, MMX+, POPCNT, SSE2
 TEXT ·pickMarginsAVX512(SB), NOSPLIT, $0-104
 	MOVQ         masks+0(FP), AX
 	MOVQ         ones+8(FP), CX
@@ -97174,8 +97024,9 @@ TEXT ·pickMarginsAVX512(SB), NOSPLIT, $0-104
 	VBROADCASTSS 4(R11), Z1
 	VBROADCASTSS 8(R11), Z2
 	MOVL         first+72(FP), R11
-	VPBROADCASTD R11, Z3
-	VPADDD       evenNumbers<>+0(SB), Z3, Z3
+	MOVD         R11, X3
+	VPBROADCASTD X3, Z3
+	VPADDD       evenNumbersAVX512<>+0(SB), Z3, Z3
 	VPBROADCASTD constants<>+3456(SB), Z4
 	VBROADCASTSS constants<>+0(SB), Z5
 	VBROADCASTSS constants<>+1344(SB), Z6
@@ -97196,21 +97047,22 @@ word:
 	VCMPPS        $0x1e, Z1, Z9, K1, K3
 	VCMPPS        $0x15, Z0, Z9, K1, K1
 	VCMPPS        $0x1a, Z2, Z9, K1, K1
-	KMOVW         K3, (AX)
-	KMOVW         K2, (CX)
+	KMOVW         K3, R13
+	KMOVW         K1, R14
+	MOVW          R13, (AX)
+	KMOVW         K2, R15
+	MOVW          R15, (CX)
 	VCOMPRESSPS.Z Z9, K3, Z10
 	VMOVUPS       Z10, (DX)
-	KMOVW         K3, R13
 	POPCNTL       R13, R13
 	LEAQ          (DX)(R13*4), DX
 	VCOMPRESSPS.Z Z9, K1, Z9
 	VMOVUPS       Z9, (BX)
-	VMOVDQA32     Z3, Z9
-	VPORD         Z6, Z3, K2, Z9
-	VPCOMPRESSD.Z Z9, K1, Z9
-	VMOVDQU32     Z9, (SI)
-	KMOVW         K1, R13
-	POPCNTL       R13, R13
+	VMOVAPS.Z     Z6, K2, Z9
+	VORPS         Z9, Z3, Z9
+	VCOMPRESSPS.Z Z9, K1, Z9
+	VMOVUPS       Z9, (SI)
+	POPCNTL       R14, R13
 	LEAQ          (BX)(R13*4), BX
 	LEAQ          (SI)(R13*4), SI
 	VPADDD        Z4, Z3, Z3
@@ -97225,21 +97077,22 @@ word:
 	VCMPPS        $0x1e, Z1, Z9, K1, K3
 	VCMPPS        $0x15, Z0, Z9, K1, K1
 	VCMPPS        $0x1a, Z2, Z9, K1, K1
-	KMOVW         K3, 2(AX)
-	KMOVW         K2, 2(CX)
+	KMOVW         K3, R13
+	KMOVW         K1, R14
+	MOVW          R13, 2(AX)
+	KMOVW         K2, R15
+	MOVW          R15, 2(CX)
 	VCOMPRESSPS.Z Z9, K3, Z10
 	VMOVUPS       Z10, (DX)
-	KMOVW         K3, R13
 	POPCNTL       R13, R13
 	LEAQ          (DX)(R13*4), DX
 	VCOMPRESSPS.Z Z9, K1, Z9
 	VMOVUPS       Z9, (BX)
-	VMOVDQA32     Z3, Z9
-	VPORD         Z6, Z3, K2, Z9
-	VPCOMPRESSD.Z Z9, K1, Z9
-	VMOVDQU32     Z9, (SI)
-	KMOVW         K1, R13
-	POPCNTL       R13, R13
+	VMOVAPS.Z     Z6, K2, Z9
+	VORPS         Z9, Z3, Z9
+	VCOMPRESSPS.Z Z9, K1, Z9
+	VMOVUPS       Z9, (SI)
+	POPCNTL       R14, R13
 	LEAQ          (BX)(R13*4), BX
 	LEAQ          (SI)(R13*4), SI
 	VPADDD        Z4, Z3, Z3
@@ -97254,21 +97107,22 @@ word:
 	VCMPPS        $0x1e, Z1, Z9, K1, K3
 	VCMPPS        $0x15, Z0, Z9, K1, K1
 	VCMPPS        $0x1a, Z2, Z9, K1, K1
-	KMOVW         K3, 4(AX)
-	KMOVW         K2, 4(CX)
+	KMOVW         K3, R13
+	KMOVW         K1, R14
+	MOVW          R13, 4(AX)
+	KMOVW         K2, R15
+	MOVW          R15, 4(CX)
 	VCOMPRESSPS.Z Z9, K3, Z10
 	VMOVUPS       Z10, (DX)
-	KMOVW         K3, R13
 	POPCNTL       R13, R13
 	LEAQ          (DX)(R13*4), DX
 	VCOMPRESSPS.Z Z9, K1, Z9
 	VMOVUPS       Z9, (BX)
-	VMOVDQA32     Z3, Z9
-	VPORD         Z6, Z3, K2, Z9
-	VPCOMPRESSD.Z Z9, K1, Z9
-	VMOVDQU32     Z9, (SI)
-	KMOVW         K1, R13
-	POPCNTL       R13, R13
+	VMOVAPS.Z     Z6, K2, Z9
+	VORPS         Z9, Z3, Z9
+	VCOMPRESSPS.Z Z9, K1, Z9
+	VMOVUPS       Z9, (SI)
+	POPCNTL       R14, R13
 	LEAQ          (BX)(R13*4), BX
 	LEAQ          (SI)(R13*4), SI
 	VPADDD        Z4, Z3, Z3
@@ -97283,21 +97137,22 @@ word:
 	VCMPPS        $0x1e, Z1, Z9, K1, K3
 	VCMPPS        $0x15, Z0, Z9, K1, K1
 	VCMPPS        $0x1a, Z2, Z9, K1, K1
-	KMOVW         K3, 6(AX)
-	KMOVW         K2, 6(CX)
+	KMOVW         K3, R13
+	KMOVW         K1, R14
+	MOVW          R13, 6(AX)
+	KMOVW         K2, R15
+	MOVW          R15, 6(CX)
 	VCOMPRESSPS.Z Z9, K3, Z10
 	VMOVUPS       Z10, (DX)
-	KMOVW         K3, R13
 	POPCNTL       R13, R13
 	LEAQ          (DX)(R13*4), DX
 	VCOMPRESSPS.Z Z9, K1, Z9
 	VMOVUPS       Z9, (BX)
-	VMOVDQA32     Z3, Z9
-	VPORD         Z6, Z3, K2, Z9
-	VPCOMPRESSD.Z Z9, K1, Z9
-	VMOVDQU32     Z9, (SI)
-	KMOVW         K1, R13
-	POPCNTL       R13, R13
+	VMOVAPS.Z     Z6, K2, Z9
+	VORPS         Z9, Z3, Z9
+	VCOMPRESSPS.Z Z9, K1, Z9
+	VMOVUPS       Z9, (SI)
+	POPCNTL       R14, R13
 	LEAQ          (BX)(R13*4), BX
 	LEAQ          (SI)(R13*4), SI
 	VPADDD        Z4, Z3, Z3
@@ -97317,23 +97172,23 @@ word:
 	VZEROUPPER
 	RET
 
-DATA evenNumbers<>+0(SB)/4, $0x00000000
-DATA evenNumbers<>+4(SB)/4, $0x00000002
-DATA evenNumbers<>+8(SB)/4, $0x00000004
-DATA evenNumbers<>+12(SB)/4, $0x00000006
-DATA evenNumbers<>+16(SB)/4, $0x00000008
-DATA evenNumbers<>+20(SB)/4, $0x0000000a
-DATA evenNumbers<>+24(SB)/4, $0x0000000c
-DATA evenNumbers<>+28(SB)/4, $0x0000000e
-DATA evenNumbers<>+32(SB)/4, $0x00000010
-DATA evenNumbers<>+36(SB)/4, $0x00000012
-DATA evenNumbers<>+40(SB)/4, $0x00000014
-DATA evenNumbers<>+44(SB)/4, $0x00000016
-DATA evenNumbers<>+48(SB)/4, $0x00000018
-DATA evenNumbers<>+52(SB)/4, $0x0000001a
-DATA evenNumbers<>+56(SB)/4, $0x0000001c
-DATA evenNumbers<>+60(SB)/4, $0x0000001e
-GLOBL evenNumbers<>(SB), RODATA|NOPTR, $64
+DATA evenNumbersAVX512<>+0(SB)/4, $0x00000000
+DATA evenNumbersAVX512<>+4(SB)/4, $0x00000002
+DATA evenNumbersAVX512<>+8(SB)/4, $0x00000004
+DATA evenNumbersAVX512<>+12(SB)/4, $0x00000006
+DATA evenNumbersAVX512<>+16(SB)/4, $0x00000008
+DATA evenNumbersAVX512<>+20(SB)/4, $0x0000000a
+DATA evenNumbersAVX512<>+24(SB)/4, $0x0000000c
+DATA evenNumbersAVX512<>+28(SB)/4, $0x0000000e
+DATA evenNumbersAVX512<>+32(SB)/4, $0x00000010
+DATA evenNumbersAVX512<>+36(SB)/4, $0x00000012
+DATA evenNumbersAVX512<>+40(SB)/4, $0x00000014
+DATA evenNumbersAVX512<>+44(SB)/4, $0x00000016
+DATA evenNumbersAVX512<>+48(SB)/4, $0x00000018
+DATA evenNumbersAVX512<>+52(SB)/4, $0x0000001a
+DATA evenNumbersAVX512<>+56(SB)/4, $0x0000001c
+DATA evenNumbersAVX512<>+60(SB)/4, $0x0000001e
+GLOBL evenNumbersAVX512<>(SB), RODATA|NOPTR, $64
 
 // func spreadMarginsAVX512(g0 *float32, g1 *float32, masks *uint64, ones *uint64, slopes *float32, words int, stream bool) (n int)
 // Requires: AVX, AVX512DQ, AVX512F, POPCNT
@@ -97349,71 +97204,71 @@ TEXT ·spreadMarginsAVX512(SB), NOSPLIT, $0-64
 
 word:
 	KMOVW       (DX), K1
+	MOVWLZX     (DX), R9
 	KMOVW       (BX), K2
-	KANDW       K1, K2, K2
 	VEXPANDPS.Z (SI), K1, Z1
+	KANDW       K1, K2, K2
 	VXORPS      Z0, Z1, K2, Z1
 	VXORPS.Z    Z0, Z1, K1, Z2
-	KMOVW       K1, R9
 	POPCNTL     R9, R9
 	LEAQ        (SI)(R9*4), SI
 	KMOVW       2(DX), K1
+	MOVWLZX     2(DX), R9
 	KMOVW       2(BX), K2
-	KANDW       K1, K2, K2
 	VEXPANDPS.Z (SI), K1, Z3
+	KANDW       K1, K2, K2
 	VXORPS      Z0, Z3, K2, Z3
 	VXORPS.Z    Z0, Z3, K1, Z4
-	KMOVW       K1, R9
 	POPCNTL     R9, R9
 	LEAQ        (SI)(R9*4), SI
 	KMOVW       4(DX), K1
+	MOVWLZX     4(DX), R9
 	KMOVW       4(BX), K2
-	KANDW       K1, K2, K2
 	VEXPANDPS.Z (SI), K1, Z5
+	KANDW       K1, K2, K2
 	VXORPS      Z0, Z5, K2, Z5
 	VXORPS.Z    Z0, Z5, K1, Z6
-	KMOVW       K1, R9
 	POPCNTL     R9, R9
 	LEAQ        (SI)(R9*4), SI
 	KMOVW       6(DX), K1
+	MOVWLZX     6(DX), R9
 	KMOVW       6(BX), K2
-	KANDW       K1, K2, K2
 	VEXPANDPS.Z (SI), K1, Z7
+	KANDW       K1, K2, K2
 	VXORPS      Z0, Z7, K2, Z7
 	VXORPS.Z    Z0, Z7, K1, Z8
-	KMOVW       K1, R9
 	POPCNTL     R9, R9
 	LEAQ        (SI)(R9*4), SI
 	CMPB        stream+48(FP), $0x00
-	JNE         ownPast
+	JNE         own0Past
 	VMOVUPS     Z1, (CX)
 	VMOVUPS     Z3, 64(CX)
 	VMOVUPS     Z5, 128(CX)
 	VMOVUPS     Z7, 192(CX)
-	JMP         ownStored
+	JMP         own0Stored
 
-ownPast:
+own0Past:
 	VMOVNTPS Z1, (CX)
 	VMOVNTPS Z3, 64(CX)
 	VMOVNTPS Z5, 128(CX)
 	VMOVNTPS Z7, 192(CX)
 
-ownStored:
+own0Stored:
 	CMPB    stream+48(FP), $0x00
-	JNE     oppositePast
+	JNE     opposite0Past
 	VMOVUPS Z2, (AX)
 	VMOVUPS Z4, 64(AX)
 	VMOVUPS Z6, 128(AX)
 	VMOVUPS Z8, 192(AX)
-	JMP     oppositeStored
+	JMP     opposite0Stored
 
-oppositePast:
+opposite0Past:
 	VMOVNTPS Z2, (AX)
 	VMOVNTPS Z4, 64(AX)
 	VMOVNTPS Z6, 128(AX)
 	VMOVNTPS Z8, 192(AX)
 
-oppositeStored:
+opposite0Stored:
 	ADDQ $0x00000100, AX
 	ADDQ $0x00000100, CX
 	ADDQ $0x08, DX
@@ -97425,6 +97280,1185 @@ oppositeStored:
 	MOVQ SI, n+56(FP)
 	VZEROUPPER
 	RET
+
+// func pickMarginsAVX2(masks *uint64, ones *uint64, above *float32, listed *float32, at *uint32, x0 *float32, x1 *float32, class *uint8, limits *float32, first uint32, words int) (nAbove int, nListed int)
+// Requires: AVX, AVX2, MMX+, POPCNT, SSE2
+TEXT ·pickMarginsAVX2(SB), NOSPLIT, $8-104
+	MOVQ         masks+0(FP), AX
+	MOVQ         ones+8(FP), CX
+	MOVQ         above+16(FP), DX
+	MOVQ         listed+24(FP), BX
+	MOVQ         at+32(FP), SI
+	MOVQ         x0+40(FP), DI
+	MOVQ         x1+48(FP), R8
+	MOVQ         class+56(FP), R9
+	MOVQ         words+80(FP), R10
+	MOVQ         limits+64(FP), R11
+	VBROADCASTSS (R11), Y0
+	VBROADCASTSS 4(R11), Y1
+	VBROADCASTSS 8(R11), Y2
+	MOVL         first+72(FP), R11
+	MOVD         R11, X3
+	VPBROADCASTD X3, Y3
+	VPADDD       evenNumbersAVX2<>+0(SB), Y3, Y3
+	VPBROADCASTD constants<>+3488(SB), Y4
+	LEAQ         compression<>+0(SB), R11
+	MOVQ         DX, R12
+	MOVQ         BX, R13
+
+word:
+	VPMOVZXBD    (R9), Y5
+	PREFETCHT0   2048(DI)
+	PREFETCHT0   2048(R8)
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y5, Y5
+	VMOVUPS      (R8), Y7
+	VMOVUPS      (DI), Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDPS       constants<>+0(SB), Y5, Y8
+	VXORPS       Y8, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y8
+	VANDPS       Y6, Y8, Y8
+	VCMPPS       $0x15, Y0, Y7, Y9
+	VANDPS       Y6, Y9, Y9
+	VCMPPS       $0x1a, Y2, Y7, Y6
+	VANDPS       Y9, Y6, Y6
+	VMOVMSKPS    Y8, R14
+	VMOVMSKPS    Y6, R15
+	MOVB         R14, (AX)
+	VMOVMSKPS    Y5, BP
+	MOVB         BP, (CX)
+	VPMOVZXBD    (R11)(R14*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	POPCNTL      R14, R14
+	LEAQ         (DX)(R14*4), DX
+	TESTL        R15, R15
+	JZ           listed0
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VANDPS       constants<>+1344(SB), Y5, Y5
+	VORPS        Y5, Y3, Y5
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	POPCNTL      R15, R14
+	LEAQ         (BX)(R14*4), BX
+	LEAQ         (SI)(R14*4), SI
+
+listed0:
+	VPADDD       Y4, Y3, Y3
+	VPMOVZXBD    8(R9), Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y5, Y5
+	VMOVUPS      32(R8), Y7
+	VMOVUPS      32(DI), Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDPS       constants<>+0(SB), Y5, Y8
+	VXORPS       Y8, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y8
+	VANDPS       Y6, Y8, Y8
+	VCMPPS       $0x15, Y0, Y7, Y9
+	VANDPS       Y6, Y9, Y9
+	VCMPPS       $0x1a, Y2, Y7, Y6
+	VANDPS       Y9, Y6, Y6
+	VMOVMSKPS    Y8, R14
+	VMOVMSKPS    Y6, R15
+	MOVB         R14, 1(AX)
+	VMOVMSKPS    Y5, BP
+	MOVB         BP, 1(CX)
+	VPMOVZXBD    (R11)(R14*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	POPCNTL      R14, R14
+	LEAQ         (DX)(R14*4), DX
+	TESTL        R15, R15
+	JZ           listed8
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VANDPS       constants<>+1344(SB), Y5, Y5
+	VORPS        Y5, Y3, Y5
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	POPCNTL      R15, R14
+	LEAQ         (BX)(R14*4), BX
+	LEAQ         (SI)(R14*4), SI
+
+listed8:
+	VPADDD       Y4, Y3, Y3
+	VPMOVZXBD    16(R9), Y5
+	PREFETCHT0   2112(DI)
+	PREFETCHT0   2112(R8)
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y5, Y5
+	VMOVUPS      64(R8), Y7
+	VMOVUPS      64(DI), Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDPS       constants<>+0(SB), Y5, Y8
+	VXORPS       Y8, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y8
+	VANDPS       Y6, Y8, Y8
+	VCMPPS       $0x15, Y0, Y7, Y9
+	VANDPS       Y6, Y9, Y9
+	VCMPPS       $0x1a, Y2, Y7, Y6
+	VANDPS       Y9, Y6, Y6
+	VMOVMSKPS    Y8, R14
+	VMOVMSKPS    Y6, R15
+	MOVB         R14, 2(AX)
+	VMOVMSKPS    Y5, BP
+	MOVB         BP, 2(CX)
+	VPMOVZXBD    (R11)(R14*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	POPCNTL      R14, R14
+	LEAQ         (DX)(R14*4), DX
+	TESTL        R15, R15
+	JZ           listed16
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VANDPS       constants<>+1344(SB), Y5, Y5
+	VORPS        Y5, Y3, Y5
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	POPCNTL      R15, R14
+	LEAQ         (BX)(R14*4), BX
+	LEAQ         (SI)(R14*4), SI
+
+listed16:
+	VPADDD       Y4, Y3, Y3
+	VPMOVZXBD    24(R9), Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y5, Y5
+	VMOVUPS      96(R8), Y7
+	VMOVUPS      96(DI), Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDPS       constants<>+0(SB), Y5, Y8
+	VXORPS       Y8, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y8
+	VANDPS       Y6, Y8, Y8
+	VCMPPS       $0x15, Y0, Y7, Y9
+	VANDPS       Y6, Y9, Y9
+	VCMPPS       $0x1a, Y2, Y7, Y6
+	VANDPS       Y9, Y6, Y6
+	VMOVMSKPS    Y8, R14
+	VMOVMSKPS    Y6, R15
+	MOVB         R14, 3(AX)
+	VMOVMSKPS    Y5, BP
+	MOVB         BP, 3(CX)
+	VPMOVZXBD    (R11)(R14*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	POPCNTL      R14, R14
+	LEAQ         (DX)(R14*4), DX
+	TESTL        R15, R15
+	JZ           listed24
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VANDPS       constants<>+1344(SB), Y5, Y5
+	VORPS        Y5, Y3, Y5
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	POPCNTL      R15, R14
+	LEAQ         (BX)(R14*4), BX
+	LEAQ         (SI)(R14*4), SI
+
+listed24:
+	VPADDD       Y4, Y3, Y3
+	VPMOVZXBD    32(R9), Y5
+	PREFETCHT0   2176(DI)
+	PREFETCHT0   2176(R8)
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y5, Y5
+	VMOVUPS      128(R8), Y7
+	VMOVUPS      128(DI), Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDPS       constants<>+0(SB), Y5, Y8
+	VXORPS       Y8, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y8
+	VANDPS       Y6, Y8, Y8
+	VCMPPS       $0x15, Y0, Y7, Y9
+	VANDPS       Y6, Y9, Y9
+	VCMPPS       $0x1a, Y2, Y7, Y6
+	VANDPS       Y9, Y6, Y6
+	VMOVMSKPS    Y8, R14
+	VMOVMSKPS    Y6, R15
+	MOVB         R14, 4(AX)
+	VMOVMSKPS    Y5, BP
+	MOVB         BP, 4(CX)
+	VPMOVZXBD    (R11)(R14*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	POPCNTL      R14, R14
+	LEAQ         (DX)(R14*4), DX
+	TESTL        R15, R15
+	JZ           listed32
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VANDPS       constants<>+1344(SB), Y5, Y5
+	VORPS        Y5, Y3, Y5
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	POPCNTL      R15, R14
+	LEAQ         (BX)(R14*4), BX
+	LEAQ         (SI)(R14*4), SI
+
+listed32:
+	VPADDD       Y4, Y3, Y3
+	VPMOVZXBD    40(R9), Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y5, Y5
+	VMOVUPS      160(R8), Y7
+	VMOVUPS      160(DI), Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDPS       constants<>+0(SB), Y5, Y8
+	VXORPS       Y8, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y8
+	VANDPS       Y6, Y8, Y8
+	VCMPPS       $0x15, Y0, Y7, Y9
+	VANDPS       Y6, Y9, Y9
+	VCMPPS       $0x1a, Y2, Y7, Y6
+	VANDPS       Y9, Y6, Y6
+	VMOVMSKPS    Y8, R14
+	VMOVMSKPS    Y6, R15
+	MOVB         R14, 5(AX)
+	VMOVMSKPS    Y5, BP
+	MOVB         BP, 5(CX)
+	VPMOVZXBD    (R11)(R14*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	POPCNTL      R14, R14
+	LEAQ         (DX)(R14*4), DX
+	TESTL        R15, R15
+	JZ           listed40
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VANDPS       constants<>+1344(SB), Y5, Y5
+	VORPS        Y5, Y3, Y5
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	POPCNTL      R15, R14
+	LEAQ         (BX)(R14*4), BX
+	LEAQ         (SI)(R14*4), SI
+
+listed40:
+	VPADDD       Y4, Y3, Y3
+	VPMOVZXBD    48(R9), Y5
+	PREFETCHT0   2240(DI)
+	PREFETCHT0   2240(R8)
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y5, Y5
+	VMOVUPS      192(R8), Y7
+	VMOVUPS      192(DI), Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDPS       constants<>+0(SB), Y5, Y8
+	VXORPS       Y8, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y8
+	VANDPS       Y6, Y8, Y8
+	VCMPPS       $0x15, Y0, Y7, Y9
+	VANDPS       Y6, Y9, Y9
+	VCMPPS       $0x1a, Y2, Y7, Y6
+	VANDPS       Y9, Y6, Y6
+	VMOVMSKPS    Y8, R14
+	VMOVMSKPS    Y6, R15
+	MOVB         R14, 6(AX)
+	VMOVMSKPS    Y5, BP
+	MOVB         BP, 6(CX)
+	VPMOVZXBD    (R11)(R14*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	POPCNTL      R14, R14
+	LEAQ         (DX)(R14*4), DX
+	TESTL        R15, R15
+	JZ           listed48
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VANDPS       constants<>+1344(SB), Y5, Y5
+	VORPS        Y5, Y3, Y5
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	POPCNTL      R15, R14
+	LEAQ         (BX)(R14*4), BX
+	LEAQ         (SI)(R14*4), SI
+
+listed48:
+	VPADDD       Y4, Y3, Y3
+	VPMOVZXBD    56(R9), Y5
+	VBROADCASTSS constants<>+32(SB), Y6
+	VPCMPGTD     Y5, Y6, Y6
+	VBROADCASTSS constants<>+1344(SB), Y7
+	VPCMPEQD     Y7, Y5, Y5
+	VMOVUPS      224(R8), Y7
+	VMOVUPS      224(DI), Y8
+	VSUBPS       Y8, Y7, Y7
+	VANDPS       constants<>+0(SB), Y5, Y8
+	VXORPS       Y8, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y8
+	VANDPS       Y6, Y8, Y8
+	VCMPPS       $0x15, Y0, Y7, Y9
+	VANDPS       Y6, Y9, Y9
+	VCMPPS       $0x1a, Y2, Y7, Y6
+	VANDPS       Y9, Y6, Y6
+	VMOVMSKPS    Y8, R14
+	VMOVMSKPS    Y6, R15
+	MOVB         R14, 7(AX)
+	VMOVMSKPS    Y5, BP
+	MOVB         BP, 7(CX)
+	VPMOVZXBD    (R11)(R14*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (DX)
+	POPCNTL      R14, R14
+	LEAQ         (DX)(R14*4), DX
+	TESTL        R15, R15
+	JZ           listed56
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y7, Y6, Y6
+	VMOVUPS      Y6, (BX)
+	VANDPS       constants<>+1344(SB), Y5, Y5
+	VORPS        Y5, Y3, Y5
+	VPMOVZXBD    (R11)(R15*8), Y6
+	VPERMPS      Y5, Y6, Y6
+	VMOVUPS      Y6, (SI)
+	POPCNTL      R15, R14
+	LEAQ         (BX)(R14*4), BX
+	LEAQ         (SI)(R14*4), SI
+
+listed56:
+	VPADDD Y4, Y3, Y3
+	ADDQ   $0x00000100, DI
+	ADDQ   $0x00000100, R8
+	ADDQ   $0x40, R9
+	ADDQ   $0x08, AX
+	ADDQ   $0x08, CX
+	DECQ   R10
+	JNE    word
+	SUBQ   R12, DX
+	SHRQ   $0x02, DX
+	MOVQ   DX, nAbove+88(FP)
+	SUBQ   R13, BX
+	SHRQ   $0x02, BX
+	MOVQ   BX, nListed+96(FP)
+	VZEROUPPER
+	RET
+
+DATA evenNumbersAVX2<>+0(SB)/4, $0x00000000
+DATA evenNumbersAVX2<>+4(SB)/4, $0x00000002
+DATA evenNumbersAVX2<>+8(SB)/4, $0x00000004
+DATA evenNumbersAVX2<>+12(SB)/4, $0x00000006
+DATA evenNumbersAVX2<>+16(SB)/4, $0x00000008
+DATA evenNumbersAVX2<>+20(SB)/4, $0x0000000a
+DATA evenNumbersAVX2<>+24(SB)/4, $0x0000000c
+DATA evenNumbersAVX2<>+28(SB)/4, $0x0000000e
+GLOBL evenNumbersAVX2<>(SB), RODATA|NOPTR, $32
+
+DATA compression<>+0(SB)/8, $0x0000000000000000
+DATA compression<>+8(SB)/8, $0x0000000000000000
+DATA compression<>+16(SB)/8, $0x0000000000000001
+DATA compression<>+24(SB)/8, $0x0000000000000100
+DATA compression<>+32(SB)/8, $0x0000000000000002
+DATA compression<>+40(SB)/8, $0x0000000000000200
+DATA compression<>+48(SB)/8, $0x0000000000000201
+DATA compression<>+56(SB)/8, $0x0000000000020100
+DATA compression<>+64(SB)/8, $0x0000000000000003
+DATA compression<>+72(SB)/8, $0x0000000000000300
+DATA compression<>+80(SB)/8, $0x0000000000000301
+DATA compression<>+88(SB)/8, $0x0000000000030100
+DATA compression<>+96(SB)/8, $0x0000000000000302
+DATA compression<>+104(SB)/8, $0x0000000000030200
+DATA compression<>+112(SB)/8, $0x0000000000030201
+DATA compression<>+120(SB)/8, $0x0000000003020100
+DATA compression<>+128(SB)/8, $0x0000000000000004
+DATA compression<>+136(SB)/8, $0x0000000000000400
+DATA compression<>+144(SB)/8, $0x0000000000000401
+DATA compression<>+152(SB)/8, $0x0000000000040100
+DATA compression<>+160(SB)/8, $0x0000000000000402
+DATA compression<>+168(SB)/8, $0x0000000000040200
+DATA compression<>+176(SB)/8, $0x0000000000040201
+DATA compression<>+184(SB)/8, $0x0000000004020100
+DATA compression<>+192(SB)/8, $0x0000000000000403
+DATA compression<>+200(SB)/8, $0x0000000000040300
+DATA compression<>+208(SB)/8, $0x0000000000040301
+DATA compression<>+216(SB)/8, $0x0000000004030100
+DATA compression<>+224(SB)/8, $0x0000000000040302
+DATA compression<>+232(SB)/8, $0x0000000004030200
+DATA compression<>+240(SB)/8, $0x0000000004030201
+DATA compression<>+248(SB)/8, $0x0000000403020100
+DATA compression<>+256(SB)/8, $0x0000000000000005
+DATA compression<>+264(SB)/8, $0x0000000000000500
+DATA compression<>+272(SB)/8, $0x0000000000000501
+DATA compression<>+280(SB)/8, $0x0000000000050100
+DATA compression<>+288(SB)/8, $0x0000000000000502
+DATA compression<>+296(SB)/8, $0x0000000000050200
+DATA compression<>+304(SB)/8, $0x0000000000050201
+DATA compression<>+312(SB)/8, $0x0000000005020100
+DATA compression<>+320(SB)/8, $0x0000000000000503
+DATA compression<>+328(SB)/8, $0x0000000000050300
+DATA compression<>+336(SB)/8, $0x0000000000050301
+DATA compression<>+344(SB)/8, $0x0000000005030100
+DATA compression<>+352(SB)/8, $0x0000000000050302
+DATA compression<>+360(SB)/8, $0x0000000005030200
+DATA compression<>+368(SB)/8, $0x0000000005030201
+DATA compression<>+376(SB)/8, $0x0000000503020100
+DATA compression<>+384(SB)/8, $0x0000000000000504
+DATA compression<>+392(SB)/8, $0x0000000000050400
+DATA compression<>+400(SB)/8, $0x0000000000050401
+DATA compression<>+408(SB)/8, $0x0000000005040100
+DATA compression<>+416(SB)/8, $0x0000000000050402
+DATA compression<>+424(SB)/8, $0x0000000005040200
+DATA compression<>+432(SB)/8, $0x0000000005040201
+DATA compression<>+440(SB)/8, $0x0000000504020100
+DATA compression<>+448(SB)/8, $0x0000000000050403
+DATA compression<>+456(SB)/8, $0x0000000005040300
+DATA compression<>+464(SB)/8, $0x0000000005040301
+DATA compression<>+472(SB)/8, $0x0000000504030100
+DATA compression<>+480(SB)/8, $0x0000000005040302
+DATA compression<>+488(SB)/8, $0x0000000504030200
+DATA compression<>+496(SB)/8, $0x0000000504030201
+DATA compression<>+504(SB)/8, $0x0000050403020100
+DATA compression<>+512(SB)/8, $0x0000000000000006
+DATA compression<>+520(SB)/8, $0x0000000000000600
+DATA compression<>+528(SB)/8, $0x0000000000000601
+DATA compression<>+536(SB)/8, $0x0000000000060100
+DATA compression<>+544(SB)/8, $0x0000000000000602
+DATA compression<>+552(SB)/8, $0x0000000000060200
+DATA compression<>+560(SB)/8, $0x0000000000060201
+DATA compression<>+568(SB)/8, $0x0000000006020100
+DATA compression<>+576(SB)/8, $0x0000000000000603
+DATA compression<>+584(SB)/8, $0x0000000000060300
+DATA compression<>+592(SB)/8, $0x0000000000060301
+DATA compression<>+600(SB)/8, $0x0000000006030100
+DATA compression<>+608(SB)/8, $0x0000000000060302
+DATA compression<>+616(SB)/8, $0x0000000006030200
+DATA compression<>+624(SB)/8, $0x0000000006030201
+DATA compression<>+632(SB)/8, $0x0000000603020100
+DATA compression<>+640(SB)/8, $0x0000000000000604
+DATA compression<>+648(SB)/8, $0x0000000000060400
+DATA compression<>+656(SB)/8, $0x0000000000060401
+DATA compression<>+664(SB)/8, $0x0000000006040100
+DATA compression<>+672(SB)/8, $0x0000000000060402
+DATA compression<>+680(SB)/8, $0x0000000006040200
+DATA compression<>+688(SB)/8, $0x0000000006040201
+DATA compression<>+696(SB)/8, $0x0000000604020100
+DATA compression<>+704(SB)/8, $0x0000000000060403
+DATA compression<>+712(SB)/8, $0x0000000006040300
+DATA compression<>+720(SB)/8, $0x0000000006040301
+DATA compression<>+728(SB)/8, $0x0000000604030100
+DATA compression<>+736(SB)/8, $0x0000000006040302
+DATA compression<>+744(SB)/8, $0x0000000604030200
+DATA compression<>+752(SB)/8, $0x0000000604030201
+DATA compression<>+760(SB)/8, $0x0000060403020100
+DATA compression<>+768(SB)/8, $0x0000000000000605
+DATA compression<>+776(SB)/8, $0x0000000000060500
+DATA compression<>+784(SB)/8, $0x0000000000060501
+DATA compression<>+792(SB)/8, $0x0000000006050100
+DATA compression<>+800(SB)/8, $0x0000000000060502
+DATA compression<>+808(SB)/8, $0x0000000006050200
+DATA compression<>+816(SB)/8, $0x0000000006050201
+DATA compression<>+824(SB)/8, $0x0000000605020100
+DATA compression<>+832(SB)/8, $0x0000000000060503
+DATA compression<>+840(SB)/8, $0x0000000006050300
+DATA compression<>+848(SB)/8, $0x0000000006050301
+DATA compression<>+856(SB)/8, $0x0000000605030100
+DATA compression<>+864(SB)/8, $0x0000000006050302
+DATA compression<>+872(SB)/8, $0x0000000605030200
+DATA compression<>+880(SB)/8, $0x0000000605030201
+DATA compression<>+888(SB)/8, $0x0000060503020100
+DATA compression<>+896(SB)/8, $0x0000000000060504
+DATA compression<>+904(SB)/8, $0x0000000006050400
+DATA compression<>+912(SB)/8, $0x0000000006050401
+DATA compression<>+920(SB)/8, $0x0000000605040100
+DATA compression<>+928(SB)/8, $0x0000000006050402
+DATA compression<>+936(SB)/8, $0x0000000605040200
+DATA compression<>+944(SB)/8, $0x0000000605040201
+DATA compression<>+952(SB)/8, $0x0000060504020100
+DATA compression<>+960(SB)/8, $0x0000000006050403
+DATA compression<>+968(SB)/8, $0x0000000605040300
+DATA compression<>+976(SB)/8, $0x0000000605040301
+DATA compression<>+984(SB)/8, $0x0000060504030100
+DATA compression<>+992(SB)/8, $0x0000000605040302
+DATA compression<>+1000(SB)/8, $0x0000060504030200
+DATA compression<>+1008(SB)/8, $0x0000060504030201
+DATA compression<>+1016(SB)/8, $0x0006050403020100
+DATA compression<>+1024(SB)/8, $0x0000000000000007
+DATA compression<>+1032(SB)/8, $0x0000000000000700
+DATA compression<>+1040(SB)/8, $0x0000000000000701
+DATA compression<>+1048(SB)/8, $0x0000000000070100
+DATA compression<>+1056(SB)/8, $0x0000000000000702
+DATA compression<>+1064(SB)/8, $0x0000000000070200
+DATA compression<>+1072(SB)/8, $0x0000000000070201
+DATA compression<>+1080(SB)/8, $0x0000000007020100
+DATA compression<>+1088(SB)/8, $0x0000000000000703
+DATA compression<>+1096(SB)/8, $0x0000000000070300
+DATA compression<>+1104(SB)/8, $0x0000000000070301
+DATA compression<>+1112(SB)/8, $0x0000000007030100
+DATA compression<>+1120(SB)/8, $0x0000000000070302
+DATA compression<>+1128(SB)/8, $0x0000000007030200
+DATA compression<>+1136(SB)/8, $0x0000000007030201
+DATA compression<>+1144(SB)/8, $0x0000000703020100
+DATA compression<>+1152(SB)/8, $0x0000000000000704
+DATA compression<>+1160(SB)/8, $0x0000000000070400
+DATA compression<>+1168(SB)/8, $0x0000000000070401
+DATA compression<>+1176(SB)/8, $0x0000000007040100
+DATA compression<>+1184(SB)/8, $0x0000000000070402
+DATA compression<>+1192(SB)/8, $0x0000000007040200
+DATA compression<>+1200(SB)/8, $0x0000000007040201
+DATA compression<>+1208(SB)/8, $0x0000000704020100
+DATA compression<>+1216(SB)/8, $0x0000000000070403
+DATA compression<>+1224(SB)/8, $0x0000000007040300
+DATA compression<>+1232(SB)/8, $0x0000000007040301
+DATA compression<>+1240(SB)/8, $0x0000000704030100
+DATA compression<>+1248(SB)/8, $0x0000000007040302
+DATA compression<>+1256(SB)/8, $0x0000000704030200
+DATA compression<>+1264(SB)/8, $0x0000000704030201
+DATA compression<>+1272(SB)/8, $0x0000070403020100
+DATA compression<>+1280(SB)/8, $0x0000000000000705
+DATA compression<>+1288(SB)/8, $0x0000000000070500
+DATA compression<>+1296(SB)/8, $0x0000000000070501
+DATA compression<>+1304(SB)/8, $0x0000000007050100
+DATA compression<>+1312(SB)/8, $0x0000000000070502
+DATA compression<>+1320(SB)/8, $0x0000000007050200
+DATA compression<>+1328(SB)/8, $0x0000000007050201
+DATA compression<>+1336(SB)/8, $0x0000000705020100
+DATA compression<>+1344(SB)/8, $0x0000000000070503
+DATA compression<>+1352(SB)/8, $0x0000000007050300
+DATA compression<>+1360(SB)/8, $0x0000000007050301
+DATA compression<>+1368(SB)/8, $0x0000000705030100
+DATA compression<>+1376(SB)/8, $0x0000000007050302
+DATA compression<>+1384(SB)/8, $0x0000000705030200
+DATA compression<>+1392(SB)/8, $0x0000000705030201
+DATA compression<>+1400(SB)/8, $0x0000070503020100
+DATA compression<>+1408(SB)/8, $0x0000000000070504
+DATA compression<>+1416(SB)/8, $0x0000000007050400
+DATA compression<>+1424(SB)/8, $0x0000000007050401
+DATA compression<>+1432(SB)/8, $0x0000000705040100
+DATA compression<>+1440(SB)/8, $0x0000000007050402
+DATA compression<>+1448(SB)/8, $0x0000000705040200
+DATA compression<>+1456(SB)/8, $0x0000000705040201
+DATA compression<>+1464(SB)/8, $0x0000070504020100
+DATA compression<>+1472(SB)/8, $0x0000000007050403
+DATA compression<>+1480(SB)/8, $0x0000000705040300
+DATA compression<>+1488(SB)/8, $0x0000000705040301
+DATA compression<>+1496(SB)/8, $0x0000070504030100
+DATA compression<>+1504(SB)/8, $0x0000000705040302
+DATA compression<>+1512(SB)/8, $0x0000070504030200
+DATA compression<>+1520(SB)/8, $0x0000070504030201
+DATA compression<>+1528(SB)/8, $0x0007050403020100
+DATA compression<>+1536(SB)/8, $0x0000000000000706
+DATA compression<>+1544(SB)/8, $0x0000000000070600
+DATA compression<>+1552(SB)/8, $0x0000000000070601
+DATA compression<>+1560(SB)/8, $0x0000000007060100
+DATA compression<>+1568(SB)/8, $0x0000000000070602
+DATA compression<>+1576(SB)/8, $0x0000000007060200
+DATA compression<>+1584(SB)/8, $0x0000000007060201
+DATA compression<>+1592(SB)/8, $0x0000000706020100
+DATA compression<>+1600(SB)/8, $0x0000000000070603
+DATA compression<>+1608(SB)/8, $0x0000000007060300
+DATA compression<>+1616(SB)/8, $0x0000000007060301
+DATA compression<>+1624(SB)/8, $0x0000000706030100
+DATA compression<>+1632(SB)/8, $0x0000000007060302
+DATA compression<>+1640(SB)/8, $0x0000000706030200
+DATA compression<>+1648(SB)/8, $0x0000000706030201
+DATA compression<>+1656(SB)/8, $0x0000070603020100
+DATA compression<>+1664(SB)/8, $0x0000000000070604
+DATA compression<>+1672(SB)/8, $0x0000000007060400
+DATA compression<>+1680(SB)/8, $0x0000000007060401
+DATA compression<>+1688(SB)/8, $0x0000000706040100
+DATA compression<>+1696(SB)/8, $0x0000000007060402
+DATA compression<>+1704(SB)/8, $0x0000000706040200
+DATA compression<>+1712(SB)/8, $0x0000000706040201
+DATA compression<>+1720(SB)/8, $0x0000070604020100
+DATA compression<>+1728(SB)/8, $0x0000000007060403
+DATA compression<>+1736(SB)/8, $0x0000000706040300
+DATA compression<>+1744(SB)/8, $0x0000000706040301
+DATA compression<>+1752(SB)/8, $0x0000070604030100
+DATA compression<>+1760(SB)/8, $0x0000000706040302
+DATA compression<>+1768(SB)/8, $0x0000070604030200
+DATA compression<>+1776(SB)/8, $0x0000070604030201
+DATA compression<>+1784(SB)/8, $0x0007060403020100
+DATA compression<>+1792(SB)/8, $0x0000000000070605
+DATA compression<>+1800(SB)/8, $0x0000000007060500
+DATA compression<>+1808(SB)/8, $0x0000000007060501
+DATA compression<>+1816(SB)/8, $0x0000000706050100
+DATA compression<>+1824(SB)/8, $0x0000000007060502
+DATA compression<>+1832(SB)/8, $0x0000000706050200
+DATA compression<>+1840(SB)/8, $0x0000000706050201
+DATA compression<>+1848(SB)/8, $0x0000070605020100
+DATA compression<>+1856(SB)/8, $0x0000000007060503
+DATA compression<>+1864(SB)/8, $0x0000000706050300
+DATA compression<>+1872(SB)/8, $0x0000000706050301
+DATA compression<>+1880(SB)/8, $0x0000070605030100
+DATA compression<>+1888(SB)/8, $0x0000000706050302
+DATA compression<>+1896(SB)/8, $0x0000070605030200
+DATA compression<>+1904(SB)/8, $0x0000070605030201
+DATA compression<>+1912(SB)/8, $0x0007060503020100
+DATA compression<>+1920(SB)/8, $0x0000000007060504
+DATA compression<>+1928(SB)/8, $0x0000000706050400
+DATA compression<>+1936(SB)/8, $0x0000000706050401
+DATA compression<>+1944(SB)/8, $0x0000070605040100
+DATA compression<>+1952(SB)/8, $0x0000000706050402
+DATA compression<>+1960(SB)/8, $0x0000070605040200
+DATA compression<>+1968(SB)/8, $0x0000070605040201
+DATA compression<>+1976(SB)/8, $0x0007060504020100
+DATA compression<>+1984(SB)/8, $0x0000000706050403
+DATA compression<>+1992(SB)/8, $0x0000070605040300
+DATA compression<>+2000(SB)/8, $0x0000070605040301
+DATA compression<>+2008(SB)/8, $0x0007060504030100
+DATA compression<>+2016(SB)/8, $0x0000070605040302
+DATA compression<>+2024(SB)/8, $0x0007060504030200
+DATA compression<>+2032(SB)/8, $0x0007060504030201
+DATA compression<>+2040(SB)/8, $0x0706050403020100
+GLOBL compression<>(SB), RODATA|NOPTR, $2048
+
+// func spreadMarginsAVX2(g0 *float32, g1 *float32, masks *uint64, ones *uint64, slopes *float32, words int, stream bool) (n int)
+// Requires: AVX, AVX2, POPCNT
+TEXT ·spreadMarginsAVX2(SB), NOSPLIT, $0-64
+	MOVQ    g0+0(FP), AX
+	MOVQ    g1+8(FP), CX
+	MOVQ    masks+16(FP), DX
+	MOVQ    ones+24(FP), BX
+	MOVQ    slopes+32(FP), SI
+	MOVQ    words+40(FP), DI
+	MOVQ    SI, R8
+	VMOVDQU ownLanes<>+0(SB), Y0
+	LEAQ    firstLanes<>+32(SB), R9
+	LEAQ    expansion<>+0(SB), R10
+
+word:
+	VPBROADCASTB (DX), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+	MOVBLZX      (DX), R11
+	VPBROADCASTB (BX), Y2
+	VPAND        Y0, Y2, Y2
+	VPCMPEQD     Y0, Y2, Y2
+	POPCNTL      R11, R12
+	NEGQ         R12
+	VMOVUPS      (R9)(R12*4), Y4
+	VMASKMOVPS   (SI), Y4, Y4
+	VPMOVZXBD    (R10)(R11*8), Y3
+	VPERMPS      Y4, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VXORPS       constants<>+0(SB), Y2, Y3
+	VANDPS       Y3, Y1, Y1
+	POPCNTL      R11, R11
+	LEAQ         (SI)(R11*4), SI
+	VPBROADCASTB 1(DX), Y3
+	VPAND        Y0, Y3, Y3
+	VPCMPEQD     Y0, Y3, Y3
+	MOVBLZX      1(DX), R11
+	VPBROADCASTB 1(BX), Y4
+	VPAND        Y0, Y4, Y4
+	VPCMPEQD     Y0, Y4, Y4
+	POPCNTL      R11, R12
+	NEGQ         R12
+	VMOVUPS      (R9)(R12*4), Y6
+	VMASKMOVPS   (SI), Y6, Y6
+	VPMOVZXBD    (R10)(R11*8), Y5
+	VPERMPS      Y6, Y5, Y5
+	VANDPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VXORPS       constants<>+0(SB), Y4, Y5
+	VANDPS       Y5, Y3, Y3
+	POPCNTL      R11, R11
+	LEAQ         (SI)(R11*4), SI
+	VPBROADCASTB 2(DX), Y5
+	VPAND        Y0, Y5, Y5
+	VPCMPEQD     Y0, Y5, Y5
+	MOVBLZX      2(DX), R11
+	VPBROADCASTB 2(BX), Y6
+	VPAND        Y0, Y6, Y6
+	VPCMPEQD     Y0, Y6, Y6
+	POPCNTL      R11, R12
+	NEGQ         R12
+	VMOVUPS      (R9)(R12*4), Y8
+	VMASKMOVPS   (SI), Y8, Y8
+	VPMOVZXBD    (R10)(R11*8), Y7
+	VPERMPS      Y8, Y7, Y7
+	VANDPS       Y5, Y6, Y6
+	VANDPS       constants<>+0(SB), Y6, Y6
+	VXORPS       Y6, Y7, Y6
+	VXORPS       constants<>+0(SB), Y6, Y7
+	VANDPS       Y7, Y5, Y5
+	POPCNTL      R11, R11
+	LEAQ         (SI)(R11*4), SI
+	VPBROADCASTB 3(DX), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	MOVBLZX      3(DX), R11
+	VPBROADCASTB 3(BX), Y8
+	VPAND        Y0, Y8, Y8
+	VPCMPEQD     Y0, Y8, Y8
+	POPCNTL      R11, R12
+	NEGQ         R12
+	VMOVUPS      (R9)(R12*4), Y10
+	VMASKMOVPS   (SI), Y10, Y10
+	VPMOVZXBD    (R10)(R11*8), Y9
+	VPERMPS      Y10, Y9, Y9
+	VANDPS       Y7, Y8, Y8
+	VANDPS       constants<>+0(SB), Y8, Y8
+	VXORPS       Y8, Y9, Y8
+	VXORPS       constants<>+0(SB), Y8, Y9
+	VANDPS       Y9, Y7, Y7
+	POPCNTL      R11, R11
+	LEAQ         (SI)(R11*4), SI
+	CMPB         stream+48(FP), $0x00
+	JNE          own0Past
+	VMOVUPS      Y2, (CX)
+	VMOVUPS      Y4, 32(CX)
+	VMOVUPS      Y6, 64(CX)
+	VMOVUPS      Y8, 96(CX)
+	JMP          own0Stored
+
+own0Past:
+	VMOVNTPS Y2, (CX)
+	VMOVNTPS Y4, 32(CX)
+	VMOVNTPS Y6, 64(CX)
+	VMOVNTPS Y8, 96(CX)
+
+own0Stored:
+	CMPB    stream+48(FP), $0x00
+	JNE     opposite0Past
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y3, 32(AX)
+	VMOVUPS Y5, 64(AX)
+	VMOVUPS Y7, 96(AX)
+	JMP     opposite0Stored
+
+opposite0Past:
+	VMOVNTPS Y1, (AX)
+	VMOVNTPS Y3, 32(AX)
+	VMOVNTPS Y5, 64(AX)
+	VMOVNTPS Y7, 96(AX)
+
+opposite0Stored:
+	VPBROADCASTB 4(DX), Y1
+	VPAND        Y0, Y1, Y1
+	VPCMPEQD     Y0, Y1, Y1
+	MOVBLZX      4(DX), R11
+	VPBROADCASTB 4(BX), Y2
+	VPAND        Y0, Y2, Y2
+	VPCMPEQD     Y0, Y2, Y2
+	POPCNTL      R11, R12
+	NEGQ         R12
+	VMOVUPS      (R9)(R12*4), Y4
+	VMASKMOVPS   (SI), Y4, Y4
+	VPMOVZXBD    (R10)(R11*8), Y3
+	VPERMPS      Y4, Y3, Y3
+	VANDPS       Y1, Y2, Y2
+	VANDPS       constants<>+0(SB), Y2, Y2
+	VXORPS       Y2, Y3, Y2
+	VXORPS       constants<>+0(SB), Y2, Y3
+	VANDPS       Y3, Y1, Y1
+	POPCNTL      R11, R11
+	LEAQ         (SI)(R11*4), SI
+	VPBROADCASTB 5(DX), Y3
+	VPAND        Y0, Y3, Y3
+	VPCMPEQD     Y0, Y3, Y3
+	MOVBLZX      5(DX), R11
+	VPBROADCASTB 5(BX), Y4
+	VPAND        Y0, Y4, Y4
+	VPCMPEQD     Y0, Y4, Y4
+	POPCNTL      R11, R12
+	NEGQ         R12
+	VMOVUPS      (R9)(R12*4), Y6
+	VMASKMOVPS   (SI), Y6, Y6
+	VPMOVZXBD    (R10)(R11*8), Y5
+	VPERMPS      Y6, Y5, Y5
+	VANDPS       Y3, Y4, Y4
+	VANDPS       constants<>+0(SB), Y4, Y4
+	VXORPS       Y4, Y5, Y4
+	VXORPS       constants<>+0(SB), Y4, Y5
+	VANDPS       Y5, Y3, Y3
+	POPCNTL      R11, R11
+	LEAQ         (SI)(R11*4), SI
+	VPBROADCASTB 6(DX), Y5
+	VPAND        Y0, Y5, Y5
+	VPCMPEQD     Y0, Y5, Y5
+	MOVBLZX      6(DX), R11
+	VPBROADCASTB 6(BX), Y6
+	VPAND        Y0, Y6, Y6
+	VPCMPEQD     Y0, Y6, Y6
+	POPCNTL      R11, R12
+	NEGQ         R12
+	VMOVUPS      (R9)(R12*4), Y8
+	VMASKMOVPS   (SI), Y8, Y8
+	VPMOVZXBD    (R10)(R11*8), Y7
+	VPERMPS      Y8, Y7, Y7
+	VANDPS       Y5, Y6, Y6
+	VANDPS       constants<>+0(SB), Y6, Y6
+	VXORPS       Y6, Y7, Y6
+	VXORPS       constants<>+0(SB), Y6, Y7
+	VANDPS       Y7, Y5, Y5
+	POPCNTL      R11, R11
+	LEAQ         (SI)(R11*4), SI
+	VPBROADCASTB 7(DX), Y7
+	VPAND        Y0, Y7, Y7
+	VPCMPEQD     Y0, Y7, Y7
+	MOVBLZX      7(DX), R11
+	VPBROADCASTB 7(BX), Y8
+	VPAND        Y0, Y8, Y8
+	VPCMPEQD     Y0, Y8, Y8
+	POPCNTL      R11, R12
+	NEGQ         R12
+	VMOVUPS      (R9)(R12*4), Y10
+	VMASKMOVPS   (SI), Y10, Y10
+	VPMOVZXBD    (R10)(R11*8), Y9
+	VPERMPS      Y10, Y9, Y9
+	VANDPS       Y7, Y8, Y8
+	VANDPS       constants<>+0(SB), Y8, Y8
+	VXORPS       Y8, Y9, Y8
+	VXORPS       constants<>+0(SB), Y8, Y9
+	VANDPS       Y9, Y7, Y7
+	POPCNTL      R11, R11
+	LEAQ         (SI)(R11*4), SI
+	CMPB         stream+48(FP), $0x00
+	JNE          own32Past
+	VMOVUPS      Y2, 128(CX)
+	VMOVUPS      Y4, 160(CX)
+	VMOVUPS      Y6, 192(CX)
+	VMOVUPS      Y8, 224(CX)
+	JMP          own32Stored
+
+own32Past:
+	VMOVNTPS Y2, 128(CX)
+	VMOVNTPS Y4, 160(CX)
+	VMOVNTPS Y6, 192(CX)
+	VMOVNTPS Y8, 224(CX)
+
+own32Stored:
+	CMPB    stream+48(FP), $0x00
+	JNE     opposite32Past
+	VMOVUPS Y1, 128(AX)
+	VMOVUPS Y3, 160(AX)
+	VMOVUPS Y5, 192(AX)
+	VMOVUPS Y7, 224(AX)
+	JMP     opposite32Stored
+
+opposite32Past:
+	VMOVNTPS Y1, 128(AX)
+	VMOVNTPS Y3, 160(AX)
+	VMOVNTPS Y5, 192(AX)
+	VMOVNTPS Y7, 224(AX)
+
+opposite32Stored:
+	ADDQ $0x00000100, AX
+	ADDQ $0x00000100, CX
+	ADDQ $0x08, DX
+	ADDQ $0x08, BX
+	DECQ DI
+	JNE  word
+	SUBQ R8, SI
+	SHRQ $0x02, SI
+	MOVQ SI, n+56(FP)
+	VZEROUPPER
+	RET
+
+DATA ownLanes<>+0(SB)/4, $0x00000001
+DATA ownLanes<>+4(SB)/4, $0x00000002
+DATA ownLanes<>+8(SB)/4, $0x00000004
+DATA ownLanes<>+12(SB)/4, $0x00000008
+DATA ownLanes<>+16(SB)/4, $0x00000010
+DATA ownLanes<>+20(SB)/4, $0x00000020
+DATA ownLanes<>+24(SB)/4, $0x00000040
+DATA ownLanes<>+28(SB)/4, $0x00000080
+GLOBL ownLanes<>(SB), RODATA|NOPTR, $32
+
+DATA firstLanes<>+0(SB)/8, $0xffffffffffffffff
+DATA firstLanes<>+8(SB)/8, $0xffffffffffffffff
+DATA firstLanes<>+16(SB)/8, $0xffffffffffffffff
+DATA firstLanes<>+24(SB)/8, $0xffffffffffffffff
+DATA firstLanes<>+32(SB)/8, $0x0000000000000000
+DATA firstLanes<>+40(SB)/8, $0x0000000000000000
+DATA firstLanes<>+48(SB)/8, $0x0000000000000000
+DATA firstLanes<>+56(SB)/8, $0x0000000000000000
+GLOBL firstLanes<>(SB), RODATA|NOPTR, $64
+
+DATA expansion<>+0(SB)/8, $0x0000000000000000
+DATA expansion<>+8(SB)/8, $0x0101010101010100
+DATA expansion<>+16(SB)/8, $0x0101010101010001
+DATA expansion<>+24(SB)/8, $0x0202020202020100
+DATA expansion<>+32(SB)/8, $0x0101010101000101
+DATA expansion<>+40(SB)/8, $0x0202020202010200
+DATA expansion<>+48(SB)/8, $0x0202020202010002
+DATA expansion<>+56(SB)/8, $0x0303030303020100
+DATA expansion<>+64(SB)/8, $0x0101010100010101
+DATA expansion<>+72(SB)/8, $0x0202020201020200
+DATA expansion<>+80(SB)/8, $0x0202020201020002
+DATA expansion<>+88(SB)/8, $0x0303030302030100
+DATA expansion<>+96(SB)/8, $0x0202020201000202
+DATA expansion<>+104(SB)/8, $0x0303030302010300
+DATA expansion<>+112(SB)/8, $0x0303030302010003
+DATA expansion<>+120(SB)/8, $0x0404040403020100
+DATA expansion<>+128(SB)/8, $0x0101010001010101
+DATA expansion<>+136(SB)/8, $0x0202020102020200
+DATA expansion<>+144(SB)/8, $0x0202020102020002
+DATA expansion<>+152(SB)/8, $0x0303030203030100
+DATA expansion<>+160(SB)/8, $0x0202020102000202
+DATA expansion<>+168(SB)/8, $0x0303030203010300
+DATA expansion<>+176(SB)/8, $0x0303030203010003
+DATA expansion<>+184(SB)/8, $0x0404040304020100
+DATA expansion<>+192(SB)/8, $0x0202020100020202
+DATA expansion<>+200(SB)/8, $0x0303030201030300
+DATA expansion<>+208(SB)/8, $0x0303030201030003
+DATA expansion<>+216(SB)/8, $0x0404040302040100
+DATA expansion<>+224(SB)/8, $0x0303030201000303
+DATA expansion<>+232(SB)/8, $0x0404040302010400
+DATA expansion<>+240(SB)/8, $0x0404040302010004
+DATA expansion<>+248(SB)/8, $0x0505050403020100
+DATA expansion<>+256(SB)/8, $0x0101000101010101
+DATA expansion<>+264(SB)/8, $0x0202010202020200
+DATA expansion<>+272(SB)/8, $0x0202010202020002
+DATA expansion<>+280(SB)/8, $0x0303020303030100
+DATA expansion<>+288(SB)/8, $0x0202010202000202
+DATA expansion<>+296(SB)/8, $0x0303020303010300
+DATA expansion<>+304(SB)/8, $0x0303020303010003
+DATA expansion<>+312(SB)/8, $0x0404030404020100
+DATA expansion<>+320(SB)/8, $0x0202010200020202
+DATA expansion<>+328(SB)/8, $0x0303020301030300
+DATA expansion<>+336(SB)/8, $0x0303020301030003
+DATA expansion<>+344(SB)/8, $0x0404030402040100
+DATA expansion<>+352(SB)/8, $0x0303020301000303
+DATA expansion<>+360(SB)/8, $0x0404030402010400
+DATA expansion<>+368(SB)/8, $0x0404030402010004
+DATA expansion<>+376(SB)/8, $0x0505040503020100
+DATA expansion<>+384(SB)/8, $0x0202010002020202
+DATA expansion<>+392(SB)/8, $0x0303020103030300
+DATA expansion<>+400(SB)/8, $0x0303020103030003
+DATA expansion<>+408(SB)/8, $0x0404030204040100
+DATA expansion<>+416(SB)/8, $0x0303020103000303
+DATA expansion<>+424(SB)/8, $0x0404030204010400
+DATA expansion<>+432(SB)/8, $0x0404030204010004
+DATA expansion<>+440(SB)/8, $0x0505040305020100
+DATA expansion<>+448(SB)/8, $0x0303020100030303
+DATA expansion<>+456(SB)/8, $0x0404030201040400
+DATA expansion<>+464(SB)/8, $0x0404030201040004
+DATA expansion<>+472(SB)/8, $0x0505040302050100
+DATA expansion<>+480(SB)/8, $0x0404030201000404
+DATA expansion<>+488(SB)/8, $0x0505040302010500
+DATA expansion<>+496(SB)/8, $0x0505040302010005
+DATA expansion<>+504(SB)/8, $0x0606050403020100
+DATA expansion<>+512(SB)/8, $0x0100010101010101
+DATA expansion<>+520(SB)/8, $0x0201020202020200
+DATA expansion<>+528(SB)/8, $0x0201020202020002
+DATA expansion<>+536(SB)/8, $0x0302030303030100
+DATA expansion<>+544(SB)/8, $0x0201020202000202
+DATA expansion<>+552(SB)/8, $0x0302030303010300
+DATA expansion<>+560(SB)/8, $0x0302030303010003
+DATA expansion<>+568(SB)/8, $0x0403040404020100
+DATA expansion<>+576(SB)/8, $0x0201020200020202
+DATA expansion<>+584(SB)/8, $0x0302030301030300
+DATA expansion<>+592(SB)/8, $0x0302030301030003
+DATA expansion<>+600(SB)/8, $0x0403040402040100
+DATA expansion<>+608(SB)/8, $0x0302030301000303
+DATA expansion<>+616(SB)/8, $0x0403040402010400
+DATA expansion<>+624(SB)/8, $0x0403040402010004
+DATA expansion<>+632(SB)/8, $0x0504050503020100
+DATA expansion<>+640(SB)/8, $0x0201020002020202
+DATA expansion<>+648(SB)/8, $0x0302030103030300
+DATA expansion<>+656(SB)/8, $0x0302030103030003
+DATA expansion<>+664(SB)/8, $0x0403040204040100
+DATA expansion<>+672(SB)/8, $0x0302030103000303
+DATA expansion<>+680(SB)/8, $0x0403040204010400
+DATA expansion<>+688(SB)/8, $0x0403040204010004
+DATA expansion<>+696(SB)/8, $0x0504050305020100
+DATA expansion<>+704(SB)/8, $0x0302030100030303
+DATA expansion<>+712(SB)/8, $0x0403040201040400
+DATA expansion<>+720(SB)/8, $0x0403040201040004
+DATA expansion<>+728(SB)/8, $0x0504050302050100
+DATA expansion<>+736(SB)/8, $0x0403040201000404
+DATA expansion<>+744(SB)/8, $0x0504050302010500
+DATA expansion<>+752(SB)/8, $0x0504050302010005
+DATA expansion<>+760(SB)/8, $0x0605060403020100
+DATA expansion<>+768(SB)/8, $0x0201000202020202
+DATA expansion<>+776(SB)/8, $0x0302010303030300
+DATA expansion<>+784(SB)/8, $0x0302010303030003
+DATA expansion<>+792(SB)/8, $0x0403020404040100
+DATA expansion<>+800(SB)/8, $0x0302010303000303
+DATA expansion<>+808(SB)/8, $0x0403020404010400
+DATA expansion<>+816(SB)/8, $0x0403020404010004
+DATA expansion<>+824(SB)/8, $0x0504030505020100
+DATA expansion<>+832(SB)/8, $0x0302010300030303
+DATA expansion<>+840(SB)/8, $0x0403020401040400
+DATA expansion<>+848(SB)/8, $0x0403020401040004
+DATA expansion<>+856(SB)/8, $0x0504030502050100
+DATA expansion<>+864(SB)/8, $0x0403020401000404
+DATA expansion<>+872(SB)/8, $0x0504030502010500
+DATA expansion<>+880(SB)/8, $0x0504030502010005
+DATA expansion<>+888(SB)/8, $0x0605040603020100
+DATA expansion<>+896(SB)/8, $0x0302010003030303
+DATA expansion<>+904(SB)/8, $0x0403020104040400
+DATA expansion<>+912(SB)/8, $0x0403020104040004
+DATA expansion<>+920(SB)/8, $0x0504030205050100
+DATA expansion<>+928(SB)/8, $0x0403020104000404
+DATA expansion<>+936(SB)/8, $0x0504030205010500
+DATA expansion<>+944(SB)/8, $0x0504030205010005
+DATA expansion<>+952(SB)/8, $0x0605040306020100
+DATA expansion<>+960(SB)/8, $0x0403020100040404
+DATA expansion<>+968(SB)/8, $0x0504030201050500
+DATA expansion<>+976(SB)/8, $0x0504030201050005
+DATA expansion<>+984(SB)/8, $0x0605040302060100
+DATA expansion<>+992(SB)/8, $0x0504030201000505
+DATA expansion<>+1000(SB)/8, $0x0605040302010600
+DATA expansion<>+1008(SB)/8, $0x0605040302010006
+DATA expansion<>+1016(SB)/8, $0x0706050403020100
+DATA expansion<>+1024(SB)/8, $0x0001010101010101
+DATA expansion<>+1032(SB)/8, $0x0102020202020200
+DATA expansion<>+1040(SB)/8, $0x0102020202020002
+DATA expansion<>+1048(SB)/8, $0x0203030303030100
+DATA expansion<>+1056(SB)/8, $0x0102020202000202
+DATA expansion<>+1064(SB)/8, $0x0203030303010300
+DATA expansion<>+1072(SB)/8, $0x0203030303010003
+DATA expansion<>+1080(SB)/8, $0x0304040404020100
+DATA expansion<>+1088(SB)/8, $0x0102020200020202
+DATA expansion<>+1096(SB)/8, $0x0203030301030300
+DATA expansion<>+1104(SB)/8, $0x0203030301030003
+DATA expansion<>+1112(SB)/8, $0x0304040402040100
+DATA expansion<>+1120(SB)/8, $0x0203030301000303
+DATA expansion<>+1128(SB)/8, $0x0304040402010400
+DATA expansion<>+1136(SB)/8, $0x0304040402010004
+DATA expansion<>+1144(SB)/8, $0x0405050503020100
+DATA expansion<>+1152(SB)/8, $0x0102020002020202
+DATA expansion<>+1160(SB)/8, $0x0203030103030300
+DATA expansion<>+1168(SB)/8, $0x0203030103030003
+DATA expansion<>+1176(SB)/8, $0x0304040204040100
+DATA expansion<>+1184(SB)/8, $0x0203030103000303
+DATA expansion<>+1192(SB)/8, $0x0304040204010400
+DATA expansion<>+1200(SB)/8, $0x0304040204010004
+DATA expansion<>+1208(SB)/8, $0x0405050305020100
+DATA expansion<>+1216(SB)/8, $0x0203030100030303
+DATA expansion<>+1224(SB)/8, $0x0304040201040400
+DATA expansion<>+1232(SB)/8, $0x0304040201040004
+DATA expansion<>+1240(SB)/8, $0x0405050302050100
+DATA expansion<>+1248(SB)/8, $0x0304040201000404
+DATA expansion<>+1256(SB)/8, $0x0405050302010500
+DATA expansion<>+1264(SB)/8, $0x0405050302010005
+DATA expansion<>+1272(SB)/8, $0x0506060403020100
+DATA expansion<>+1280(SB)/8, $0x0102000202020202
+DATA expansion<>+1288(SB)/8, $0x0203010303030300
+DATA expansion<>+1296(SB)/8, $0x0203010303030003
+DATA expansion<>+1304(SB)/8, $0x0304020404040100
+DATA expansion<>+1312(SB)/8, $0x0203010303000303
+DATA expansion<>+1320(SB)/8, $0x0304020404010400
+DATA expansion<>+1328(SB)/8, $0x0304020404010004
+DATA expansion<>+1336(SB)/8, $0x0405030505020100
+DATA expansion<>+1344(SB)/8, $0x0203010300030303
+DATA expansion<>+1352(SB)/8, $0x0304020401040400
+DATA expansion<>+1360(SB)/8, $0x0304020401040004
+DATA expansion<>+1368(SB)/8, $0x0405030502050100
+DATA expansion<>+1376(SB)/8, $0x0304020401000404
+DATA expansion<>+1384(SB)/8, $0x0405030502010500
+DATA expansion<>+1392(SB)/8, $0x0405030502010005
+DATA expansion<>+1400(SB)/8, $0x0506040603020100
+DATA expansion<>+1408(SB)/8, $0x0203010003030303
+DATA expansion<>+1416(SB)/8, $0x0304020104040400
+DATA expansion<>+1424(SB)/8, $0x0304020104040004
+DATA expansion<>+1432(SB)/8, $0x0405030205050100
+DATA expansion<>+1440(SB)/8, $0x0304020104000404
+DATA expansion<>+1448(SB)/8, $0x0405030205010500
+DATA expansion<>+1456(SB)/8, $0x0405030205010005
+DATA expansion<>+1464(SB)/8, $0x0506040306020100
+DATA expansion<>+1472(SB)/8, $0x0304020100040404
+DATA expansion<>+1480(SB)/8, $0x0405030201050500
+DATA expansion<>+1488(SB)/8, $0x0405030201050005
+DATA expansion<>+1496(SB)/8, $0x0506040302060100
+DATA expansion<>+1504(SB)/8, $0x0405030201000505
+DATA expansion<>+1512(SB)/8, $0x0506040302010600
+DATA expansion<>+1520(SB)/8, $0x0506040302010006
+DATA expansion<>+1528(SB)/8, $0x0607050403020100
+DATA expansion<>+1536(SB)/8, $0x0100020202020202
+DATA expansion<>+1544(SB)/8, $0x0201030303030300
+DATA expansion<>+1552(SB)/8, $0x0201030303030003
+DATA expansion<>+1560(SB)/8, $0x0302040404040100
+DATA expansion<>+1568(SB)/8, $0x0201030303000303
+DATA expansion<>+1576(SB)/8, $0x0302040404010400
+DATA expansion<>+1584(SB)/8, $0x0302040404010004
+DATA expansion<>+1592(SB)/8, $0x0403050505020100
+DATA expansion<>+1600(SB)/8, $0x0201030300030303
+DATA expansion<>+1608(SB)/8, $0x0302040401040400
+DATA expansion<>+1616(SB)/8, $0x0302040401040004
+DATA expansion<>+1624(SB)/8, $0x0403050502050100
+DATA expansion<>+1632(SB)/8, $0x0302040401000404
+DATA expansion<>+1640(SB)/8, $0x0403050502010500
+DATA expansion<>+1648(SB)/8, $0x0403050502010005
+DATA expansion<>+1656(SB)/8, $0x0504060603020100
+DATA expansion<>+1664(SB)/8, $0x0201030003030303
+DATA expansion<>+1672(SB)/8, $0x0302040104040400
+DATA expansion<>+1680(SB)/8, $0x0302040104040004
+DATA expansion<>+1688(SB)/8, $0x0403050205050100
+DATA expansion<>+1696(SB)/8, $0x0302040104000404
+DATA expansion<>+1704(SB)/8, $0x0403050205010500
+DATA expansion<>+1712(SB)/8, $0x0403050205010005
+DATA expansion<>+1720(SB)/8, $0x0504060306020100
+DATA expansion<>+1728(SB)/8, $0x0302040100040404
+DATA expansion<>+1736(SB)/8, $0x0403050201050500
+DATA expansion<>+1744(SB)/8, $0x0403050201050005
+DATA expansion<>+1752(SB)/8, $0x0504060302060100
+DATA expansion<>+1760(SB)/8, $0x0403050201000505
+DATA expansion<>+1768(SB)/8, $0x0504060302010600
+DATA expansion<>+1776(SB)/8, $0x0504060302010006
+DATA expansion<>+1784(SB)/8, $0x0605070403020100
+DATA expansion<>+1792(SB)/8, $0x0201000303030303
+DATA expansion<>+1800(SB)/8, $0x0302010404040400
+DATA expansion<>+1808(SB)/8, $0x0302010404040004
+DATA expansion<>+1816(SB)/8, $0x0403020505050100
+DATA expansion<>+1824(SB)/8, $0x0302010404000404
+DATA expansion<>+1832(SB)/8, $0x0403020505010500
+DATA expansion<>+1840(SB)/8, $0x0403020505010005
+DATA expansion<>+1848(SB)/8, $0x0504030606020100
+DATA expansion<>+1856(SB)/8, $0x0302010400040404
+DATA expansion<>+1864(SB)/8, $0x0403020501050500
+DATA expansion<>+1872(SB)/8, $0x0403020501050005
+DATA expansion<>+1880(SB)/8, $0x0504030602060100
+DATA expansion<>+1888(SB)/8, $0x0403020501000505
+DATA expansion<>+1896(SB)/8, $0x0504030602010600
+DATA expansion<>+1904(SB)/8, $0x0504030602010006
+DATA expansion<>+1912(SB)/8, $0x0605040703020100
+DATA expansion<>+1920(SB)/8, $0x0302010004040404
+DATA expansion<>+1928(SB)/8, $0x0403020105050500
+DATA expansion<>+1936(SB)/8, $0x0403020105050005
+DATA expansion<>+1944(SB)/8, $0x0504030206060100
+DATA expansion<>+1952(SB)/8, $0x0403020105000505
+DATA expansion<>+1960(SB)/8, $0x0504030206010600
+DATA expansion<>+1968(SB)/8, $0x0504030206010006
+DATA expansion<>+1976(SB)/8, $0x0605040307020100
+DATA expansion<>+1984(SB)/8, $0x0403020100050505
+DATA expansion<>+1992(SB)/8, $0x0504030201060600
+DATA expansion<>+2000(SB)/8, $0x0504030201060006
+DATA expansion<>+2008(SB)/8, $0x0605040302070100
+DATA expansion<>+2016(SB)/8, $0x0504030201000606
+DATA expansion<>+2024(SB)/8, $0x0605040302010700
+DATA expansion<>+2032(SB)/8, $0x0605040302010007
+DATA expansion<>+2040(SB)/8, $0x0706050403020100
+GLOBL expansion<>(SB), RODATA|NOPTR, $2048
 
 DATA constants<>+0(SB)/4, $0x80000000
 DATA constants<>+4(SB)/4, $0x80000000
@@ -98062,4 +99096,12 @@ DATA constants<>+3472(SB)/4, $0x00000020
 DATA constants<>+3476(SB)/4, $0x00000020
 DATA constants<>+3480(SB)/4, $0x00000020
 DATA constants<>+3484(SB)/4, $0x00000020
-GLOBL constants<>(SB), RODATA|NOPTR, $3488
+DATA constants<>+3488(SB)/4, $0x00000010
+DATA constants<>+3492(SB)/4, $0x00000010
+DATA constants<>+3496(SB)/4, $0x00000010
+DATA constants<>+3500(SB)/4, $0x00000010
+DATA constants<>+3504(SB)/4, $0x00000010
+DATA constants<>+3508(SB)/4, $0x00000010
+DATA constants<>+3512(SB)/4, $0x00000010
+DATA constants<>+3516(SB)/4, $0x00000010
+GLOBL constants<>(SB), RODATA|NOPTR, $3520

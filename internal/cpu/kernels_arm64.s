@@ -93346,4 +93346,8 @@ DATA constants<>+1808(SB)/4, $0x00000020
 DATA constants<>+1812(SB)/4, $0x00000020
 DATA constants<>+1816(SB)/4, $0x00000020
 DATA constants<>+1820(SB)/4, $0x00000020
-GLOBL constants<>(SB), RODATA|NOPTR, $1824
+DATA constants<>+1824(SB)/4, $0x00000010
+DATA constants<>+1828(SB)/4, $0x00000010
+DATA constants<>+1832(SB)/4, $0x00000010
+DATA constants<>+1836(SB)/4, $0x00000010
+GLOBL constants<>(SB), RODATA|NOPTR, $1840

@@ -1138,11 +1138,6 @@ func magnitudesAVX2(dst *float64, around *float64, left *float64, right *float64
 //go:noescape
 func sumMapAVX2(src *float32, sums *float64, n int) (bad uint32)
 
-// packMarginsAVX2 is packMarginsGo for at least one word.
-//
-//go:noescape
-func packMarginsAVX2(above *uint64, within *uint64, x0 *float32, x1 *float32, class *uint8, limits *float32, words int)
-
 // softMagnitudesAVX512 is softMagnitudesGo for n voxels, a multiple of 16. It stores what that returns in 16 parts.
 //
 //go:noescape
@@ -2482,3 +2477,13 @@ func pickMarginsAVX512(masks *uint64, ones *uint64, above *float32, listed *floa
 //
 //go:noescape
 func spreadMarginsAVX512(g0 *float32, g1 *float32, masks *uint64, ones *uint64, slopes *float32, words int, stream bool) (n int)
+
+// pickMarginsAVX2 picks margins for at least one word. It writes up to 15 numbers too many.
+//
+//go:noescape
+func pickMarginsAVX2(masks *uint64, ones *uint64, above *float32, listed *float32, at *uint32, x0 *float32, x1 *float32, class *uint8, limits *float32, first uint32, words int) (nAbove int, nListed int)
+
+// spreadMarginsAVX2 is spreadMarginsGo for at least one word.
+//
+//go:noescape
+func spreadMarginsAVX2(g0 *float32, g1 *float32, masks *uint64, ones *uint64, slopes *float32, words int, stream bool) (n int)

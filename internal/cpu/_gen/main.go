@@ -55,7 +55,6 @@ func main() {
 	widen(avx2)
 	magnitudes(avx2)
 	sumMap(avx2)
-	packMargins(avx2)
 	for _, t := range tiers {
 		softMagnitudes(t)
 	}
@@ -76,9 +75,10 @@ func main() {
 			parabolas(t, size)
 		}
 	}
-	avx512 := tiers[0]
-	pickMargins(avx512)
-	spreadMargins(avx512)
+	for _, t := range tiers {
+		pickMargins(t)
+		spreadMargins(t)
+	}
 	emitConstants()
 	known := len(constants.list)
 	for _, v := range kernel.Logistic() {
