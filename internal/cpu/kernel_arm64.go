@@ -17,3 +17,13 @@ func tiers() []kernels {
 		parabolas32: parabolasBy(&parabolas32NEON), parabolas64: parabolasBy(&parabolas64NEON),
 	}, plain}
 }
+
+// packMarginsBy returns the kernel that calls a routine.
+func packMarginsBy(routine func(above, within *uint64, x0, x1 *float32, class *uint8, limits *float32, words int)) func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32) {
+	return func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32) {
+		if n := len(above); n > 0 {
+			_, _, _, _ = within[n-1], x0[64*n-1], x1[64*n-1], class[64*n-1]
+			routine(&above[0], &within[0], &x0[0], &x1[0], &class[0], &limits[0], n)
+		}
+	}
+}

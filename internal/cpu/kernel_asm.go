@@ -146,51 +146,6 @@ func unpackBy(routine func(dst *uint8, src *uint64, words int)) func(dst []uint8
 	}
 }
 
-// packMarginsBy returns the kernel that calls a routine.
-func packMarginsBy(routine func(above, within *uint64, x0, x1 *float32, class *uint8, limits *float32, words int)) func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32) {
-	return func(above, within []uint64, x0, x1 []float32, class []uint8, limits *[2]float32) {
-		if n := len(above); n > 0 {
-			_, _, _, _ = within[n-1], x0[64*n-1], x1[64*n-1], class[64*n-1]
-			routine(&above[0], &within[0], &x0[0], &x1[0], &class[0], &limits[0], n)
-		}
-	}
-}
-
-// pickMarginsWith returns the kernel of [pickMarginsBy] that calls a routine.
-func pickMarginsWith(routine func(masks, ones *uint64, above, listed *float32, at *uint32, x0, x1 *float32, class *uint8, limits *float32, first uint32, words int) (nAbove, nListed int)) func(p *marginPick, masks, ones []uint64, x0, x1 []float32, class []uint8, first uint32) {
-	return func(p *marginPick, masks, ones []uint64, x0, x1 []float32, class []uint8, first uint32) {
-		n := len(masks)
-		if n == 0 {
-			return
-		}
-		_, _, _, _ = ones[n-1], x0[64*n-1], x1[64*n-1], class[64*n-1]
-		above, listed, at := p.above[p.nAbove:], p.listed[p.nListed:], p.at[p.nListed:]
-		last := 64*n + compressSlack - 1
-		_, _, _ = above[last], listed[last], at[last]
-		nAbove, nListed := routine(&masks[0], &ones[0], &above[0], &listed[0], &at[0], &x0[0], &x1[0], &class[0], &p.limits[0], first, n)
-		p.nAbove += nAbove
-		p.nListed += nListed
-	}
-}
-
-// spreadMarginsBy returns the kernel that calls a routine.
-func spreadMarginsBy(routine func(g0, g1 *float32, masks, ones *uint64, slopes *float32, words int, stream bool) (n int)) func(g0, g1 []float32, masks, isOne []uint64, slopes []float32, stream bool) (n int) {
-	return func(g0, g1 []float32, masks, isOne []uint64, slopes []float32, stream bool) (n int) {
-		words := len(masks)
-		if words == 0 {
-			return 0
-		}
-		_, _, _ = g0[64*words-1], g1[64*words-1], isOne[words-1]
-		if n = ones(masks); n == 0 {
-			clear(g0[:64*words])
-			clear(g1[:64*words])
-			return 0
-		}
-		_ = slopes[n-1]
-		return routine(&g0[0], &g1[0], &masks[0], &isOne[0], &slopes[0], words, stream && aligned(&g0[0]) && aligned(&g1[0]))
-	}
-}
-
 // packAboveBy returns the kernel that calls a routine.
 func packAboveBy[T real](routine func(above, within *uint64, of, limits *T, words int)) func(above, within []uint64, of []T, limits *[2]T) {
 	return func(above, within []uint64, of []T, limits *[2]T) {
