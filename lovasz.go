@@ -160,7 +160,7 @@ func evalLovasz[T float32 | float64](s *lovaszSum, pool *sync.Pool) (*tensor.Den
 	value := 0.0
 	for i := range groups {
 		g := lovaszGroup[T]{label: m.label[i*size:][:size], slopes: slopes[i*size*s.batch.C:][:size*s.batch.C],
-			channels: s.batch.C, voxels: voxels, hinge: s.loss.Hinge}
+			channels: s.batch.C, voxels: voxels, hinge: s.loss.Hinge, signed: !s.loss.Hinge && !s.both(), step: len(sets) * voxels}
 		g.countClasses()
 		counts := func(class int) bool { return g.valid > 0 && (!s.present || g.count[class] > 0) }
 		counted := 0
@@ -178,7 +178,7 @@ func evalLovasz[T float32 | float64](s *lovaszSum, pool *sync.Pool) (*tensor.Den
 				}
 			}
 			if s.grad != nil {
-				g.increments = m.increments[k*all+i*size:][:size]
+				g.increments = m.increments[i*size*len(sets)+k*voxels:]
 			}
 			// Of a single channel of logits, and of two, one row has the errors of either class.
 			g.channel = min(set[len(set)-1], s.batch.C-1)
@@ -246,30 +246,16 @@ func lovaszGradient[T float32 | float64](s *lovaszSum, increments []T, label []u
 		_, err := s.kernels.Gradient(&batch, &plan.Plan{Overlap: &overlap}, &out)
 		return public(err)
 	}
-	all := s.batch.N * s.batch.V
-	_, err := s.pass(cpu.Visit{Activation: plan.Softmax, Grad: s.grad, Do: func(t *cpu.Tile, _ []float64) error {
-		for k, class := range s.classes {
-			d := increments[k*all+t.Sample*s.batch.V+t.Lo:][:len(t.Class)]
-			pull, p := t.Pull[class], t.P[class]
-			for i, y := range t.Class {
-				switch {
-				case y < 0 || d[i] == 0:
-				case int(y) == class:
-					pull[i] -= float64(float64(d[i]) * p[i])
-				default:
-					pull[i] += float64(float64(d[i]) * p[i])
-				}
-			}
-		}
-		return nil
-	}})
-	return err
+	// That of Σ d·m, which is −d·p plus a constant in the class and d·p elsewhere.
+	_, err := s.kernels.Fields(&cpu.Fields{Batch: &s.batch, Activation: plan.Softmax, Channels: s.classes, Grad: s.grad, A: increments,
+		Scale: slices.Repeat([]float64{s.cfg.GradScale}, s.batch.N*len(s.classes))})
+	return public(err)
 }
 
 // lovaszScratch is the memory of an evaluation, which another uses again.
 type lovaszScratch[T float32 | float64] struct {
 	slopes     []T
-	increments []T // by set of classes
+	increments []T // by sample and set of classes
 	label      []uint8
 	sorter     radixsort.Sorter[T]
 }
@@ -280,7 +266,9 @@ var lovaszMemory32, lovaszMemory64 = sync.Pool{New: func() any { return new(lova
 type lovaszGroup[T float32 | float64] struct {
 	label            []uint8 // [kernel.NoClass] where ignored
 	slopes           []T     // the logits for the hinge form, by sample and channel
-	increments       []T     // nil without a gradient
+	increments       []T     // nil without a gradient; see at
+	step             int     // from the increments of a sample to those of the next
+	signed           bool    // the increments of voxels of the class are stored as negative
 	channels, voxels int     // of a sample
 	channel          int     // which of the slopes are the errors
 	hinge            bool
@@ -306,6 +294,22 @@ func (g *lovaszGroup[T]) eachRow(lo, hi int, f func(at int, label []uint8, slope
 		f(lo, g.label[lo:lo+n], g.slopes[(sample*g.channels+g.channel)*g.voxels+at:][:n])
 		lo += n
 	}
+}
+
+// at is the index of the increment of a voxel.
+func (g *lovaszGroup[T]) at(voxel int) int {
+	if g.step == g.voxels || voxel < g.voxels {
+		return voxel
+	}
+	return voxel/g.voxels*g.step + voxel%g.voxels
+}
+
+// clear clears the increments of voxels [lo,hi).
+func (g *lovaszGroup[T]) clear(lo, hi int) {
+	if g.increments == nil {
+		return
+	}
+	g.eachRow(lo, hi, func(at int, label []uint8, _ []T) { clear(g.increments[g.at(at):][:len(label)]) })
 }
 
 func (g *lovaszGroup[T]) countClasses() {
@@ -370,20 +374,15 @@ func (g *lovaszGroup[T]) least() T {
 // errors that are not above 0. Its At is twice the voxel, and 1 more in the last class. The
 // increments are cleared.
 func (g *lovaszGroup[T]) sort(sorter *radixsort.Sorter[T]) []radixsort.Item[T] {
-	clearPart := func(lo, hi int) {
-		if g.increments != nil {
-			clear(g.increments[lo:min(hi, len(g.label))])
-		}
-	}
 	parts, size := g.parts()
 	if len(g.classes) == 0 {
-		clearPart(0, len(g.label))
+		g.clear(0, len(g.label))
 		return nil
 	}
 	from, class := g.least(), uint8(g.last())
 	return sorter.Descending(parts, size, func(i int, dst []radixsort.Item[T]) int {
 		n := 0
-		clearPart(i*size, (i+1)*size)
+		g.clear(i*size, (i+1)*size)
 		g.eachRow(i*size, (i+1)*size, func(at int, label []uint8, slopes []T) {
 			slopes = slopes[:len(label)]
 			for j, y := range label {
@@ -441,13 +440,15 @@ func (g *lovaszGroup[T]) walk(order []radixsort.Item[T]) float64 {
 	return value * g.scale
 }
 
-// increment stores the increment of J at a voxel and returns its product with the error.
-func (g *lovaszGroup[T]) increment(it radixsort.Item[T], d float64) float64 {
+// increment stores the increment of J at a voxel, times a scale, and returns its product with
+// the error.
+func (g *lovaszGroup[T]) increment(it radixsort.Item[T], d, scale float64) float64 {
 	if g.increments != nil {
-		g.increments[it.At>>1] = T(d * g.scale)
+		v := T(d * scale)
 		if g.hinge { // whose gradient is the increment alone
-			g.increments[it.At>>1] += 0 * it.Value // a NaN stays one
+			v += 0 * it.Value // a NaN stays one
 		}
+		g.increments[g.at(int(it.At>>1))] = v
 	}
 	return float64(float64(it.Value) * d)
 }
@@ -459,18 +460,20 @@ func (g *lovaszGroup[T]) walkOne(items []radixsort.Item[T], own, others float64)
 		if others > 0 {
 			return 0
 		}
-		return g.increment(items[0], 1)
+		return g.increment(items[0], 1, g.scale)
+	}
+	ownScale := g.scale
+	if g.signed {
+		ownScale = -g.scale
 	}
 	for _, it := range items {
-		var d float64
 		if it.At&1 == 1 {
 			own++
-			d = 1 / (all + others)
+			sum += g.increment(it, 1/(all+others), ownScale)
 		} else {
 			others++
-			d = (all - own) / ((all + others) * (all + others - 1))
+			sum += g.increment(it, (all-own)/((all+others)*(all+others-1)), g.scale)
 		}
-		sum += g.increment(it, d)
 	}
 	return sum
 }
@@ -485,7 +488,7 @@ func (g *lovaszGroup[T]) walkTwo(items []radixsort.Item[T], last, other float64)
 			if i == 0 && last+other == 0 {
 				d++
 			}
-			sum += g.increment(it, d)
+			sum += g.increment(it, d, g.scale)
 		}
 		return sum
 	}
@@ -497,7 +500,7 @@ func (g *lovaszGroup[T]) walkTwo(items []radixsort.Item[T], last, other float64)
 		// 1/union of its own class, and what the other one lacks over next·(next−1).
 		both := float64(next * (next - 1))
 		d := (both + float64((all[own^1]-seen[own^1])*union)) / float64(union*both)
-		sum += g.increment(it, d)
+		sum += g.increment(it, d, g.scale)
 	}
 	return sum
 }
