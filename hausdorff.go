@@ -144,8 +144,8 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 		for i := range scale {
 			scale[i] = 2 * slope[i%len(slope)] / voxels
 		}
-		if !c.byLogistic(activation) {
-			return l.visit(c, activation, channels, ofPrediction.data, ofTarget.data, scale, grad)
+		if activation == plan.None {
+			return l.visit(c, channels, ofPrediction.data, ofTarget.data, scale, grad)
 		}
 		for i := range scale {
 			scale[i] *= c.cfg.GradScale
@@ -180,10 +180,10 @@ func (l HausdorffDT) Eval(logits, target, grad *tensor.Dense, opts ...EvalOption
 	return plan.FromNumber(value[0]), nil
 }
 
-// visit is a pass by the activations that have no row kernels.
-func (l HausdorffDT) visit(c *hostCall, activation plan.Activation, channels []int, predicted, target any, scale []float64, grad *tensor.Dense) ([]float64, error) {
+// visit is a pass without activation, for which there are no row kernels.
+func (l HausdorffDT) visit(c *hostCall, channels []int, predicted, target any, scale []float64, grad *tensor.Dense) ([]float64, error) {
 	k := len(channels)
-	v := cpu.Visit{Activation: activation, Targets: true, Sums: k, Scratch: 2, Grad: grad}
+	v := cpu.Visit{Activation: plan.None, Targets: true, Sums: k, Scratch: 2, Grad: grad}
 	v.Do = func(t *cpu.Tile, sums []float64) error {
 		n := len(t.Weight)
 		a, b := t.Scratch[0][:n], t.Scratch[1][:n]
@@ -271,30 +271,13 @@ func (l HausdorffDT) powers(c *hostCall, activation plan.Activation, channels []
 			return field{}, field{}, public(err)
 		}
 	}
-	predictions, err := l.predictions(c, activation, channels)
+	predictions, err := c.kernels.PredictionMasks(&c.batch, activation, channels)
 	if err != nil {
-		return field{}, field{}, err
+		return field{}, field{}, public(err)
 	}
 	predicted = c.squares(predictions, k, spacing, l.Alpha/2)
 	if targets == nil {
 		return predicted, c.mapPowers(l.Alpha), nil
 	}
 	return predicted, c.squares(targets, k, spacing, l.Alpha/2), nil
-}
-
-// predictions returns the masks p > ½. The logits tell, but of three or more channels by a
-// softmax.
-func (l HausdorffDT) predictions(c *hostCall, activation plan.Activation, channels []int) (*cpu.Masks, error) {
-	if activation == plan.None || c.byLogistic(activation) {
-		masks, err := c.kernels.PredictionMasks(&c.batch, activation, channels)
-		return masks, public(err)
-	}
-	masks := cpu.NewMasks(c.batch.N*len(channels), c.batch.V)
-	_, err := c.pass(cpu.Visit{Activation: activation, Do: func(t *cpu.Tile, _ []float64) error {
-		for j, ch := range channels {
-			cpu.PackAbove(masks.At(t.Sample*len(channels) + j)[t.Lo/64:], t.P[ch], 0.5)
-		}
-		return nil
-	}})
-	return masks, err
 }

@@ -176,12 +176,6 @@ func total(sums []float64, width int) []float64 {
 	return out
 }
 
-// byLogistic reports whether the probabilities are sigmoids of a logit or of the difference of
-// two, for which there are row kernels.
-func (c *hostCall) byLogistic(activation plan.Activation) bool {
-	return activation == plan.Sigmoid || activation == plan.Softmax && c.batch.C == 2
-}
-
 // eachPart calls f, concurrently, for parts [lo,hi) of n elements.
 func eachPart(n int, f func(lo, hi int)) {
 	const part = 1 << 14

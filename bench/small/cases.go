@@ -1,55 +1,70 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
+	"github.com/x/afl/bench/internal/report"
 )
 
-// size is a size of images and the numbers of lesions in them.
+// size is a size of images, and what is in them.
 type size struct {
-	name    string
-	shape   [3]int
-	lesions []int
+	name     string
+	shape    [3]int
+	contents []content
 }
+
+// content is a number of lesions, of as many classes as there are channels but the background's.
+type content struct{ lesions, channels int }
+
+func (c content) String() string {
+	s := report.Plural(c.lesions, "lesion")
+	if c.channels > 2 {
+		s += fmt.Sprintf(" in %d channels", c.channels)
+	}
+	return s
+}
+
+var contents = []content{{1, 2}, {50, 2}, {50, 4}, {2000, 2}}
 
 var sizes = []size{
-	{"picai", [3]int{160, 128, 24}, []int{1, 50, 2000}},
-	{"brats", [3]int{224, 224, 144}, []int{1, 50, 2000}},
+	{"picai", [3]int{160, 128, 24}, contents},
+	{"brats", [3]int{224, 224, 144}, contents},
 }
 
-// scene is a batch of one image with lesions of 3×3×3 voxels in two channels of logits.
+// scene is a batch of one image with lesions of 3×3×3 voxels.
 type scene struct {
-	size           size
-	lesions        int
+	size size
+	content
 	logits, target *tensor.Dense
 }
 
 // newScene places the lesions in cells of 6×6×6 voxels, evenly over the image, and draws the
 // logits from a normal distribution.
-func newScene(s size, lesions int) scene {
+func newScene(s size, c content) scene {
 	voxels := s.shape[0] * s.shape[1] * s.shape[2]
 	labels := make([]uint8, voxels)
 	cells := [3]int{s.shape[0] / 6, s.shape[1] / 6, s.shape[2] / 6}
 	all := cells[0] * cells[1] * cells[2]
-	for k := range lesions {
-		cell := (2*k + 1) * all / (2 * lesions)
+	for k := range c.lesions {
+		cell := (2*k + 1) * all / (2 * c.lesions)
 		at := [3]int{cell / (cells[1] * cells[2]), cell / cells[2] % cells[1], cell % cells[2]}
 		for i := range 27 {
 			x, y, z := 6*at[0]+1+i/9, 6*at[1]+1+i/3%3, 6*at[2]+1+i%3
-			labels[(x*s.shape[1]+y)*s.shape[2]+z] = 1
+			labels[(x*s.shape[1]+y)*s.shape[2]+z] = uint8(1 + k%(c.channels-1))
 		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	x := make([]float32, 2*voxels)
+	x := make([]float32, c.channels*voxels)
 	for i := range x {
 		x[i] = float32(random.NormFloat64())
 	}
 	shape := s.shape[:]
-	return scene{s, lesions,
-		tensor.New(tensor.WithShape(append([]int{1, 2}, shape...)...), tensor.WithBacking(x)),
+	return scene{s, c,
+		tensor.New(tensor.WithShape(append([]int{1, c.channels}, shape...)...), tensor.WithBacking(x)),
 		tensor.New(tensor.WithShape(append([]int{1}, shape...)...), tensor.WithBacking(labels))}
 }
 
@@ -60,6 +75,8 @@ type benchmark struct {
 	relative string
 	// make returns the loss and the options of its calls.
 	make func(s scene) (afl.Loss, []afl.EvalOption, error)
+	// two measures it in two channels alone.
+	two bool
 	// many measures it with any number of lesions, and not just with up to 50.
 	many bool
 	// mostLesions is the largest number with which the peer is measured.
@@ -76,11 +93,41 @@ func plain(l afl.Loss) func(scene) (afl.Loss, []afl.EvalOption, error) {
 	return func(scene) (afl.Loss, []afl.EvalOption, error) { return l, nil, nil }
 }
 
-func withMap(l mapped) func(scene) (afl.Loss, []afl.EvalOption, error) {
+func of(make func(s scene) mapped) func(scene) (afl.Loss, []afl.EvalOption, error) {
+	return func(s scene) (afl.Loss, []afl.EvalOption, error) { return make(s), nil, nil }
+}
+
+func withMap(make func(s scene) mapped) func(scene) (afl.Loss, []afl.EvalOption, error) {
 	return func(s scene) (afl.Loss, []afl.EvalOption, error) {
+		l := make(s)
 		m, err := l.DistanceMap(s.logits, s.target)
 		return l, []afl.EvalOption{afl.WithDistanceMap(m)}, err
 	}
+}
+
+// boundary is the loss of all channels but the background's.
+func boundary(s scene) mapped {
+	l := afl.NewBoundary()
+	l.Channels = nil
+	for c := 1; c < s.channels; c++ {
+		l.Channels = append(l.Channels, c)
+	}
+	return l
+}
+
+// hausdorff is by the sigmoid of the lesions' channel, or by the softmax of several.
+func hausdorff(s scene) mapped {
+	l := afl.NewHausdorffDT()
+	if s.channels > 2 {
+		l.Activation = afl.Softmax
+	}
+	return l
+}
+
+func logHausdorff(s scene) mapped {
+	l := hausdorff(s).(afl.HausdorffDT)
+	l.Log = true
+	return l
 }
 
 // lesionChannel is a loss of channel 1 alone.
@@ -102,16 +149,16 @@ func blob() afl.Loss {
 
 var benchmarks = []benchmark{
 	{name: "ce", title: "cross-entropy", relative: "ce", make: plain(afl.NewCrossEntropy())},
-	{name: "unified-focal", title: "unified focal", relative: "ce", make: plain(afl.NewUnifiedFocal())},
-	{name: "boundary", title: "boundary", relative: "ce", make: plain(afl.NewBoundary())},
-	{name: "boundary-cached", title: "boundary, distances kept", relative: "ce", make: withMap(afl.NewBoundary())},
-	{name: "hausdorff", title: "Hausdorff", relative: "ce", make: plain(afl.NewHausdorffDT())},
-	{name: "hausdorff-cached", title: "Hausdorff, the label's distances kept", relative: "ce", make: withMap(afl.NewHausdorffDT())},
-	{name: "log-hausdorff", title: "log-Hausdorff", relative: "ce", make: plain(afl.NewLogHausdorffDT())},
+	{name: "unified-focal", title: "unified focal", relative: "ce", make: plain(afl.NewUnifiedFocal()), two: true},
+	{name: "boundary", title: "boundary", relative: "ce", make: of(boundary)},
+	{name: "boundary-cached", title: "boundary, distances kept", relative: "ce", make: withMap(boundary)},
+	{name: "hausdorff", title: "Hausdorff", relative: "ce", make: of(hausdorff)},
+	{name: "hausdorff-cached", title: "Hausdorff, the label's distances kept", relative: "ce", make: withMap(hausdorff)},
+	{name: "log-hausdorff", title: "log-Hausdorff", relative: "ce", make: of(logHausdorff)},
 	{name: "lovasz", title: "Lovász-Softmax", relative: "ce", make: plain(afl.NewLovaszSoftmax())},
 	{name: "topk-ce", title: "top-k cross-entropy", relative: "ce", make: plain(afl.NewTopKCrossEntropy())},
 	{name: "log-cosh-dice", title: "log-cosh Dice", relative: "ce", make: plain(afl.NewLogCoshDice())},
 	{name: "exponential-log", title: "exponential logarithmic", relative: "ce", make: plain(afl.NewExponentialLogarithmic())},
-	{name: "inner", title: "Dice + BCE of one channel", relative: "inner", make: plain(lesionChannel{inner()}), many: true},
-	{name: "blob", title: "blob over Dice + BCE, one channel", relative: "inner", make: plain(lesionChannel{blob()}), many: true, mostLesions: 50},
+	{name: "inner", title: "Dice + BCE of one channel", relative: "inner", make: plain(lesionChannel{inner()}), two: true, many: true},
+	{name: "blob", title: "blob over Dice + BCE, one channel", relative: "inner", make: plain(lesionChannel{blob()}), two: true, many: true, mostLesions: 50},
 }

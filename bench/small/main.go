@@ -1,7 +1,7 @@
 // The small command measures the speed of the losses for small lesions, with their gradients,
-// on images with one lesion, with 50 and (the blob loss) with 2000, on all cores. It compares
-// with the arithmetic of MONAI or of the losses' authors in PyTorch and SciPy (peer.py), which
-// alternate with it in a process of their own.
+// on images with one lesion, with 50 of one or of three classes, and (the blob loss) with 2000,
+// on all cores. It compares with the arithmetic of MONAI or of the losses' authors in PyTorch
+// and SciPy (peer.py), which alternate with it in a process of their own.
 //
 //	go run ./bench/small                          # some minutes
 //	go run ./bench/small -quick                   # a trial run on a small input
@@ -104,7 +104,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 		}
 	}
 	if *quick {
-		cfg.sizes, cfg.repeats, cfg.turn = []size{{"quick", [3]int{24, 18, 12}, []int{1, 5}}}, 1, 0
+		cfg.sizes, cfg.repeats, cfg.turn = []size{{"quick", [3]int{24, 18, 12}, []content{{1, 2}, {5, 2}, {6, 4}}}}, 1, 0
 	}
 	r := &results{command: strings.Join(append([]string{"go run ./bench/small"}, args...), " "), date: time.Now(),
 		machine: report.ThisMachine(), loadBefore: report.Load(), config: cfg}
@@ -155,15 +155,15 @@ func startPeer(ctx context.Context, python string, w io.Writer) (*peer.Peer, err
 type row struct {
 	benchmark   benchmark
 	size        size
-	lesions     int
+	content     content
 	afl, peer   timing.Samples // seconds
 	value, want float64        // of afl and of the peer, NaN without it
 }
 
 func (r *results) measure(ctx context.Context, p *peer.Peer, w io.Writer) error {
 	for _, s := range r.config.sizes {
-		for _, lesions := range s.lesions {
-			sc := newScene(s, lesions)
+		for _, c := range s.contents {
+			sc := newScene(s, c)
 			if p != nil {
 				if err := p.Send(map[string]any{"do": "batch", "shape": sc.logits.Shape(), "threads": runtime.NumCPU()},
 					map[string]*tensor.Dense{"logits": sc.logits, "target": sc.target}); err != nil {
@@ -171,15 +171,15 @@ func (r *results) measure(ctx context.Context, p *peer.Peer, w io.Writer) error 
 				}
 			}
 			for _, b := range r.config.benchmarks {
-				if lesions > 50 && !b.many {
+				if c.lesions > 50 && !b.many || c.channels > 2 && b.two {
 					continue
 				}
 				if err := ctx.Err(); err != nil {
 					return errors.New("interrupted; nothing was written")
 				}
-				fmt.Fprintf(w, "%s, %d lesions: %s\n", s.name, lesions, b.name)
+				fmt.Fprintf(w, "%s, %v: %s\n", s.name, c, b.name)
 				with := p
-				if b.mostLesions > 0 && lesions > b.mostLesions {
+				if b.mostLesions > 0 && c.lesions > b.mostLesions {
 					with = nil
 				}
 				one, err := r.compare(b, sc, with)
@@ -195,7 +195,7 @@ func (r *results) measure(ctx context.Context, p *peer.Peer, w io.Writer) error 
 
 // compare measures a benchmark in turns. The value of the peer is that of afl.
 func (r *results) compare(b benchmark, s scene, p *peer.Peer) (*row, error) {
-	one := &row{benchmark: b, size: s.size, lesions: s.lesions, value: math.NaN(), want: math.NaN()}
+	one := &row{benchmark: b, size: s.size, content: s.content, value: math.NaN(), want: math.NaN()}
 	loss, opts, err := b.make(s)
 	if err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ func (r *results) compare(b benchmark, s scene, p *peer.Peer) (*row, error) {
 		one.peer = append(one.peer, answer.Seconds...)
 	}
 	if p != nil && !(math.Abs(one.value-one.want) <= 1e-3*math.Abs(one.value)) {
-		return nil, fmt.Errorf("%s with %d lesions: the loss is %v, but %v in PyTorch", s.size.name, s.lesions, one.value, one.want)
+		return nil, fmt.Errorf("%s with %v: the loss is %v, but %v in PyTorch", s.size.name, s.content, one.value, one.want)
 	}
 	return one, nil
 }

@@ -45,7 +45,7 @@ class Peer:
         labels = np.fromfile(target, "u1").reshape(shape[:1] + shape[2:])
         self.labels = torch.from_numpy(labels.astype(np.int64))
         self.hot = F.one_hot(self.labels, max(2, shape[1])).movedim(-1, 1).float()
-        self.foreground = labels == 1
+        self.foreground = np.stack([labels == c for c in range(1, max(2, shape[1]))], 1)
         self.space = tuple(range(2, len(shape)))
         self.cache = {}
         return {}
@@ -94,23 +94,27 @@ class Peer:
         focal = 0.4 * (1 - p[:, 0]).sqrt() * entropy[:, 0] + 0.6 * entropy[:, 1]
         return 0.5 * focal.mean() + 0.5 * tversky
 
+    def fields(self, distance, masks):
+        """A distance of each sample and class, of masks NxKx..."""
+        return torch.from_numpy(np.stack([np.stack([distance(m) for m in sample]) for sample in masks])).float()
+
     def distances(self):
-        return torch.from_numpy(np.stack([signed_distance(m) for m in self.foreground])).float()
+        return self.fields(signed_distance, self.foreground)
 
     def boundary(self, x):
-        return (torch.softmax(x, 1)[:, 1] * self.distances()).mean()
+        return (torch.softmax(x, 1)[:, 1:] * self.distances()).mean()
 
     def boundary_cached(self, x):
-        return (torch.softmax(x, 1)[:, 1] * self.cached("boundary", self.distances)).mean()
+        return (torch.softmax(x, 1)[:, 1:] * self.cached("boundary", self.distances)).mean()
 
     def squares(self, masks):
-        return torch.from_numpy(np.stack([two_sided_distance(m) for m in masks])).float() ** 2
+        return self.fields(two_sided_distance, masks) ** 2
 
     def hausdorff_of(self, x, target):
-        p = torch.sigmoid(x[:, 1])
+        p = (torch.sigmoid(x) if x.shape[1] == 2 else torch.softmax(x, 1))[:, 1:]
         with torch.no_grad():
             weight = self.squares(p.detach().numpy() > 0.5) + target
-        return ((p - self.hot[:, 1]) ** 2 * weight).mean()
+        return ((p - self.hot[:, 1:]) ** 2 * weight).mean()
 
     def hausdorff(self, x):
         return self.hausdorff_of(x, self.squares(self.foreground))
@@ -151,7 +155,7 @@ class Peer:
         return self.dice_bce(x[:, 1:], self.hot[:, 1:])
 
     def components(self):
-        parts, n = ndimage.label(self.foreground[0], np.ones((3, 3, 3)))
+        parts, n = ndimage.label(self.foreground[0, 0], np.ones((3, 3, 3)))
         return torch.from_numpy(parts)[None, None], n
 
     def blob(self, x):

@@ -30,7 +30,7 @@ type results struct {
 // unit returns the shortest time of the benchmark that a row's cost is relative to.
 func (r *results) unit(of *row) float64 {
 	for _, o := range r.rows {
-		if o.size.name == of.size.name && o.lesions == of.lesions && o.benchmark.name == of.benchmark.relative {
+		if o.size.name == of.size.name && o.content == of.content && o.benchmark.name == of.benchmark.relative {
 			return o.afl.Min()
 		}
 	}
@@ -67,11 +67,17 @@ func (r *results) markdown() ([]byte, error) {
 		fmt.Fprintf(&b, "| Compared with | PyTorch %s and SciPy %s on Python %s |\n", r.peer.Torch, r.peer.SciPy, r.peer.Python)
 	}
 	fmt.Fprintf(&b, "| Load before and after | %s, %s |\n\n", r.loadBefore, r.loadAfter)
-	b.WriteString("Loss and gradient of one image of float32 logits in two channels, with lesions of 3×3×3\nvoxels, on all cores: the shortest of all calls. Ratio: PyTorch's time over afl's. Cost: afl's\ntime over that of its cross-entropy, and for the blob loss over that of the loss inside, Dice +\nBCE of one channel. PyTorch runs the arithmetic of MONAI or of the authors by plain operations,\nwith SciPy's distance transforms and, for the blob loss, a loss of the image for each lesion.\n")
-	groups := report.GroupBy(r.rows, func(o *row) string { return fmt.Sprint(o.size.name, o.lesions) })
+	b.WriteString(`Loss and gradient of one image of float32 logits in two channels, or in four with lesions of
+three classes, of 3×3×3 voxels, on all cores: the shortest of all calls. Ratio: PyTorch's time
+over afl's. Cost: afl's time over that of its cross-entropy, and for the blob loss over that of
+the loss inside, Dice + BCE of one channel. PyTorch runs the arithmetic of MONAI or of the
+authors by plain operations, with SciPy's distance transforms and, for the blob loss, a loss of
+the image for each lesion.
+`)
+	groups := report.GroupBy(r.rows, func(o *row) string { return fmt.Sprint(o.size.name, o.content) })
 	for _, g := range groups {
 		s := g[0].size
-		fmt.Fprintf(&b, "\n## %d×%d×%d, %s\n\n| Loss | afl ms | PyTorch ms | Ratio | Cost |\n|---|---:|---:|---:|---:|\n", s.shape[0], s.shape[1], s.shape[2], report.Plural(g[0].lesions, "lesion"))
+		fmt.Fprintf(&b, "\n## %d×%d×%d, %v\n\n| Loss | afl ms | PyTorch ms | Ratio | Cost |\n|---|---:|---:|---:|---:|\n", s.shape[0], s.shape[1], s.shape[2], g[0].content)
 		for _, o := range g {
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", o.benchmark.title, report.Number(1e3*o.afl.Min()), report.Number(1e3*o.peer.Min()), report.Number(o.peer.Min()/o.afl.Min()), report.Number(o.afl.Min()/r.unit(o)))
 		}
@@ -82,9 +88,9 @@ func (r *results) markdown() ([]byte, error) {
 func (r *results) csv() ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	w.Write([]string{"loss", "size", "lesions", "afl_min_s", "afl_median_s", "afl_calls", "peer_min_s", "peer_median_s", "peer_calls", "peer_over_afl", "cost_relative_to", "cost", "value", "peer_value"})
+	w.Write([]string{"loss", "size", "channels", "lesions", "afl_min_s", "afl_median_s", "afl_calls", "peer_min_s", "peer_median_s", "peer_calls", "peer_over_afl", "cost_relative_to", "cost", "value", "peer_value"})
 	for _, o := range r.rows {
-		w.Write([]string{o.benchmark.name, fmt.Sprintf("%dx%dx%d", o.size.shape[0], o.size.shape[1], o.size.shape[2]), strconv.Itoa(o.lesions),
+		w.Write([]string{o.benchmark.name, fmt.Sprintf("%dx%dx%d", o.size.shape[0], o.size.shape[1], o.size.shape[2]), strconv.Itoa(o.content.channels), strconv.Itoa(o.content.lesions),
 			report.Cell(o.afl.Min()), report.Cell(o.afl.Median()), strconv.Itoa(len(o.afl)),
 			report.Cell(o.peer.Min()), report.Cell(o.peer.Median()), strconv.Itoa(len(o.peer)),
 			report.Cell(o.peer.Min() / o.afl.Min()), o.benchmark.relative, report.Cell(o.afl.Min() / r.unit(o)),
@@ -104,7 +110,7 @@ func (r *results) chart(path string) error {
 		if len(o.peer) == 0 {
 			continue
 		}
-		name := fmt.Sprintf("%s, %s", o.size.name, report.Plural(o.lesions, "lesion"))
+		name := fmt.Sprintf("%s, %v", o.size.name, o.content)
 		at := slices.IndexFunc(c.Series, func(s report.Series) bool { return s.Name == name })
 		if at < 0 {
 			at = len(c.Series)

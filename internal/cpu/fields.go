@@ -16,7 +16,7 @@ import (
 //	Σ w·d·p,  or with Square  Σ w·(|a|+|b|)·(p−t)²,
 //
 // where w are the voxel weights, and multiplies the derivative by a scale. It runs the row
-// kernels, with Square by the sigmoid of any channels or the softmax of two, else by both of any.
+// kernels.
 type Fields struct {
 	Batch      *plan.Batch
 	Activation plan.Activation // [plan.Sigmoid] or [plan.Softmax]
@@ -169,7 +169,9 @@ func (f fieldPass[T]) compute(t *rowTile[T]) {
 		at := (t.sample*len(f.Channels)+j)*t.V + t.lo
 		switch {
 		case f.Square:
-			run = kernel.RowFieldSquare
+			if run = kernel.RowFieldSquare; several {
+				run = kernel.RowSoftmaxFieldSquare
+			}
 			a.row[kernel.ArgField], a.row[kernel.ArgField0] = t.fieldRow(f.A, at, s.field[0]), t.fieldRow(f.B, at, s.field[1])
 		case f.Signed:
 			a.row[kernel.ArgField], a.row[kernel.ArgField0] = s.field[0], t.fieldRow(f.A, at, s.field[1])

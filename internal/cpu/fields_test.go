@@ -53,6 +53,22 @@ func logitOf(b *plan.Batch, activation plan.Activation, n, c, i int) float64 {
 
 // probabilities returns p and q of a channel of a voxel of a batch of hostBatch.
 func probabilities(b *plan.Batch, activation plan.Activation, n, c, i int) (p, q float64) {
+	if activation == plan.Softmax && b.C > 2 {
+		own, others := 0.0, 0.0
+		x, largest := make([]float64, b.C), math.Inf(-1)
+		for o := range x {
+			ReadFloats(b.Logits.Data(), (n*b.C+o)*b.V+i, x[o:o+1])
+			largest = max(largest, x[o])
+		}
+		for o, v := range x {
+			if e := math.Exp(v - largest); o == c {
+				own = e
+			} else {
+				others += e
+			}
+		}
+		return own / (own + others), others / (own + others)
+	}
 	z := logitOf(b, activation, n, c, i)
 	return 1 / (1 + math.Exp(-z)), 1 / (1 + math.Exp(z))
 }
@@ -118,7 +134,7 @@ func TestFields(t *testing.T) {
 		activation plan.Activation
 		channels   int
 		list       []int
-	}{{plan.Sigmoid, 1, []int{0}}, {plan.Sigmoid, 3, []int{2, 0}}, {plan.Softmax, 2, []int{1}}, {plan.Softmax, 2, []int{0, 1}}} {
+	}{{plan.Sigmoid, 1, []int{0}}, {plan.Sigmoid, 3, []int{2, 0}}, {plan.Softmax, 2, []int{1}}, {plan.Softmax, 2, []int{0, 1}}, {plan.Softmax, 4, []int{3, 0, 2}}} {
 		for _, voxels := range []int{1, 700, 1600} {
 			for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
 				b := hostBatch(dt, c.channels, voxels, 3)
@@ -156,10 +172,13 @@ func TestFields(t *testing.T) {
 								element, d = a*miss*miss, a*miss
 							}
 							want[group] += w * element
-							d *= w * scale[group] * p * q
-							gradient[(n*b.C+ch)*voxels+i] += d
-							if c.activation == plan.Softmax {
-								gradient[(n*b.C+1-ch)*voxels+i] -= d
+							d *= w * scale[group] * p
+							gradient[(n*b.C+ch)*voxels+i] += d * q
+							for other := range b.C {
+								if other != ch && c.activation == plan.Softmax {
+									p, _ := probabilities(b, c.activation, n, other, i)
+									gradient[(n*b.C+other)*voxels+i] -= d * p
+								}
 							}
 						}
 					}
@@ -324,7 +343,7 @@ func TestMasks(t *testing.T) {
 				activation plan.Activation
 				channels   int
 				list       []int
-			}{{plan.Sigmoid, 1, []int{0}}, {plan.Sigmoid, 3, []int{2, 0}}, {plan.Softmax, 2, []int{0, 1}}, {plan.None, 2, []int{1}}} {
+			}{{plan.Sigmoid, 1, []int{0}}, {plan.Sigmoid, 3, []int{2, 0}}, {plan.Softmax, 2, []int{0, 1}}, {plan.Softmax, 5, []int{4, 0, 1}}, {plan.None, 2, []int{1}}} {
 				b := hostBatch(dt, c.channels, voxels, 1)
 				onAllTiers(t, func(k Backend) (sums, grad []float64) {
 					predicted, err := k.PredictionMasks(b, c.activation, c.list)
@@ -341,10 +360,13 @@ func TestMasks(t *testing.T) {
 								continue
 							}
 							above := x[(n*b.C+ch)*voxels+i]
-							switch c.activation {
-							case plan.Softmax:
+							switch {
+							case c.activation == plan.Softmax && c.channels > 2:
+								p, q := probabilities(b, c.activation, n, ch, i)
+								above = p - q
+							case c.activation == plan.Softmax:
 								above -= x[(n*b.C+1-ch)*voxels+i]
-							case plan.None:
+							case c.activation == plan.None:
 								above -= 0.5
 							}
 							label := b.Target.Tensor.Data().([]uint8)[n*voxels+i]

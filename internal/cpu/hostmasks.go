@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"github.com/x/afl/internal/cpu/kernel"
 	"github.com/x/afl/internal/parallel"
 	"github.com/x/afl/internal/plan"
 )
@@ -137,11 +138,15 @@ func (b *batch) membership(n, channel, lo, hi int, dst []float64, class *[]int32
 }
 
 // PredictionMasks returns where the logits of each sample make a probability above ½ in each
-// of the channels, N×K masks: by the sigmoid, by the softmax of two channels, or as they are.
-// Voxels of weight 0 are not in them.
+// of the channels, N×K masks: by the sigmoid, by the softmax, or as they are. Voxels of weight 0
+// are not in them.
 func (k Backend) PredictionMasks(in *plan.Batch, activation plan.Activation, channels []int) (*Masks, error) {
 	b := open(in)
 	masks := NewMasks(b.N*len(channels), b.V)
+	if activation == plan.Softmax && b.C > 2 {
+		_, err := hostPass(k, in, nil, 0, softmaxMasks[float32]{masks, channels}, softmaxMasks[float64]{masks, channels})
+		return masks, err
+	}
 	threshold := 0.0
 	if activation == plan.None {
 		threshold = 0.5
@@ -212,3 +217,36 @@ func PackAbove[T real](dst []uint64, src []T, threshold T) {
 		dst[w] = word
 	}
 }
+
+// softmaxMasks are the masks of [Backend.PredictionMasks] by the softmax of three or more channels.
+type softmaxMasks[T real] struct {
+	*Masks
+	included []int
+}
+
+func (m softmaxMasks[T]) constants(_, _ int, _, _ func(at int, v float64)) {}
+
+func (m softmaxMasks[T]) summed() []int { return nil }
+
+// compute sets the bit of a voxel in the mask of the channel with the largest logit, where the
+// exponentials of the others less that logit add up to less than 1.
+func (m softmaxMasks[T]) compute(t *rowTile[T]) {
+	t.exponentials(0)
+	words := make([]uint64, t.C)
+	others, top := t.buffer(kernel.BufOthers), t.buffer(kernel.BufTop)
+	for lo := 0; lo < t.hi-t.lo; lo += 64 {
+		clear(words)
+		for i := lo; i < min(lo+64, t.hi-t.lo); i++ {
+			bit := uint64(0)
+			if others[i] < 1 {
+				bit = 1
+			}
+			words[int(top[i])] |= bit << (i % 64)
+		}
+		for j, c := range m.included {
+			m.At(t.sample*len(m.included) + j)[(t.lo+lo)/64] = words[c]
+		}
+	}
+}
+
+func (m softmaxMasks[T]) total([]float64, func(channel, i int) float64) {}

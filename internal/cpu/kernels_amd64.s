@@ -64522,6 +64522,93 @@ noGradient:
 	VZEROUPPER
 	RET
 
+// func rowSoftmaxFieldSquare32AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·rowSoftmaxFieldSquare32AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    96(AX), DX
+	MOVQ    336(AX), BX
+	MOVQ    360(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    264(AX), R8
+	MOVQ    384(AX), R9
+	MOVQ    288(AX), R10
+	MOVQ    432(AX), R11
+	VMOVUPS (R11), Z0
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*4), Z1
+	VMOVUPS      64(DX)(AX*4), Z2
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z1, K1
+	VCMPPS.BCST  $0x1e, constants<>+64(SB), Z2, K1
+	VMOVUPS      (R8)(AX*4), Z3
+	VMOVUPS      64(R8)(AX*4), Z4
+	VMOVUPS      6144(R9)(AX*4), Z5
+	VMOVUPS      6208(R9)(AX*4), Z6
+	VMULPS       Z5, Z3, Z7
+	VMULPS       Z6, Z4, Z8
+	VMOVUPS      4096(R9)(AX*4), Z9
+	VMOVUPS      4160(R9)(AX*4), Z10
+	VMOVUPS      2048(R9)(AX*4), Z11
+	VMOVUPS      2112(R9)(AX*4), Z12
+	VCMPPS.BCST  $0x00, 36(CX), Z11, K1
+	VCMPPS.BCST  $0x00, 36(CX), Z12, K2
+	VSUBPS       Z3, Z9, Z3
+	VSUBPS       Z4, Z10, Z4
+	VADDPS.BCST  constants<>+256(SB), Z3, Z3
+	VADDPS.BCST  constants<>+256(SB), Z4, Z4
+	VBLENDMPS    Z9, Z3, K1, Z3
+	VBLENDMPS    Z10, Z4, K2, Z4
+	VMULPS       Z5, Z3, Z3
+	VMULPS       Z6, Z4, Z4
+	PREFETCHT0   2048(BX)(AX*4)
+	PREFETCHT0   2112(BX)(AX*4)
+	VMOVUPS      (BX)(AX*4), Z5
+	VMOVUPS      64(BX)(AX*4), Z6
+	PREFETCHT0   2048(SI)(AX*4)
+	PREFETCHT0   2112(SI)(AX*4)
+	VMOVUPS      (DI)(AX*4), Z9
+	VMOVUPS      64(DI)(AX*4), Z10
+	VBROADCASTSS constants<>+256(SB), Z11
+	VSUBPS       Z9, Z11, Z12
+	VSUBPS       Z10, Z11, Z11
+	VMULPS       Z12, Z7, Z12
+	VMULPS       Z11, Z8, Z11
+	VFNMADD231PS Z9, Z3, Z12
+	VFNMADD231PS Z10, Z4, Z11
+	VANDPS.BCST  constants<>+896(SB), Z5, Z3
+	VANDPS.BCST  constants<>+896(SB), Z6, Z4
+	VMOVUPS      (SI)(AX*4), Z5
+	VMOVUPS      64(SI)(AX*4), Z6
+	VANDPS.BCST  constants<>+896(SB), Z5, Z5
+	VANDPS.BCST  constants<>+896(SB), Z6, Z6
+	VADDPS       Z5, Z3, Z3
+	VADDPS       Z6, Z4, Z4
+	VMULPS       Z3, Z1, Z1
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z12, Z1, Z1
+	VMULPS       Z11, Z2, Z2
+	VFMADD231PS  Z1, Z12, Z0
+	VFMADD231PS  Z2, Z11, Z0
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMULPS.BCST  24(CX), Z1, Z1
+	VMULPS.BCST  24(CX), Z2, Z2
+	VMULPS       Z7, Z1, Z1
+	VMULPS       Z8, Z2, Z2
+	VMOVUPS      Z1, (R10)(AX*4)
+	VMOVUPS      Z2, 64(R10)(AX*4)
+
+noGradient:
+	ADDQ    $0x20, AX
+	CMPQ    AX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func rowLabel32AVX512(args *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·rowLabel32AVX512(SB), NOSPLIT, $0-16
@@ -69160,6 +69247,93 @@ noGradient:
 	VZEROUPPER
 	RET
 
+// func rowSoftmaxFieldSquare64AVX512(args *byte, n int)
+// Requires: AVX, AVX512DQ, AVX512F, MMX+
+TEXT ·rowSoftmaxFieldSquare64AVX512(SB), NOSPLIT, $0-16
+	MOVQ    args+0(FP), AX
+	MOVQ    456(AX), CX
+	MOVQ    96(AX), DX
+	MOVQ    336(AX), BX
+	MOVQ    360(AX), SI
+	MOVQ    120(AX), DI
+	MOVQ    264(AX), R8
+	MOVQ    384(AX), R9
+	MOVQ    288(AX), R10
+	MOVQ    432(AX), R11
+	VMOVUPS (R11), Z0
+	XORQ    AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*8), Z1
+	VMOVUPS      64(DX)(AX*8), Z2
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z1, K1
+	VCMPPD.BCST  $0x1e, constants<>+1728(SB), Z2, K1
+	VMOVUPS      (R8)(AX*8), Z3
+	VMOVUPS      64(R8)(AX*8), Z4
+	VMOVUPS      12288(R9)(AX*8), Z5
+	VMOVUPS      12352(R9)(AX*8), Z6
+	VMULPD       Z5, Z3, Z7
+	VMULPD       Z6, Z4, Z8
+	VMOVUPS      8192(R9)(AX*8), Z9
+	VMOVUPS      8256(R9)(AX*8), Z10
+	VMOVUPS      4096(R9)(AX*8), Z11
+	VMOVUPS      4160(R9)(AX*8), Z12
+	VCMPPD.BCST  $0x00, 72(CX), Z11, K1
+	VCMPPD.BCST  $0x00, 72(CX), Z12, K2
+	VSUBPD       Z3, Z9, Z3
+	VSUBPD       Z4, Z10, Z4
+	VADDPD.BCST  constants<>+1280(SB), Z3, Z3
+	VADDPD.BCST  constants<>+1280(SB), Z4, Z4
+	VBLENDMPD    Z9, Z3, K1, Z3
+	VBLENDMPD    Z10, Z4, K2, Z4
+	VMULPD       Z5, Z3, Z3
+	VMULPD       Z6, Z4, Z4
+	PREFETCHT0   4096(BX)(AX*8)
+	PREFETCHT0   4160(BX)(AX*8)
+	VMOVUPS      (BX)(AX*8), Z5
+	VMOVUPS      64(BX)(AX*8), Z6
+	PREFETCHT0   4096(SI)(AX*8)
+	PREFETCHT0   4160(SI)(AX*8)
+	VMOVUPS      (DI)(AX*8), Z9
+	VMOVUPS      64(DI)(AX*8), Z10
+	VBROADCASTSD constants<>+1280(SB), Z11
+	VSUBPD       Z9, Z11, Z12
+	VSUBPD       Z10, Z11, Z11
+	VMULPD       Z12, Z7, Z12
+	VMULPD       Z11, Z8, Z11
+	VFNMADD231PD Z9, Z3, Z12
+	VFNMADD231PD Z10, Z4, Z11
+	VANDPD.BCST  constants<>+3328(SB), Z5, Z3
+	VANDPD.BCST  constants<>+3328(SB), Z6, Z4
+	VMOVUPS      (SI)(AX*8), Z5
+	VMOVUPS      64(SI)(AX*8), Z6
+	VANDPD.BCST  constants<>+3328(SB), Z5, Z5
+	VANDPD.BCST  constants<>+3328(SB), Z6, Z6
+	VADDPD       Z5, Z3, Z3
+	VADDPD       Z6, Z4, Z4
+	VMULPD       Z3, Z1, Z1
+	VMULPD       Z4, Z2, Z2
+	VMULPD       Z12, Z1, Z1
+	VMULPD       Z11, Z2, Z2
+	VFMADD231PD  Z1, Z12, Z0
+	VFMADD231PD  Z2, Z11, Z0
+	TESTQ        R10, R10
+	JZ           noGradient
+	VMULPD.BCST  48(CX), Z1, Z1
+	VMULPD.BCST  48(CX), Z2, Z2
+	VMULPD       Z7, Z1, Z1
+	VMULPD       Z8, Z2, Z2
+	VMOVUPS      Z1, (R10)(AX*8)
+	VMOVUPS      Z2, 64(R10)(AX*8)
+
+noGradient:
+	ADDQ    $0x10, AX
+	CMPQ    AX, n+8(FP)
+	JL      loop
+	VMOVUPS Z0, (R11)
+	VZEROUPPER
+	RET
+
 // func rowLabel64AVX512(args *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·rowLabel64AVX512(SB), NOSPLIT, $0-16
@@ -72440,6 +72614,68 @@ noElements:
 	VANDPS       (SI)(AX*4), Y1, Y1
 	VMULPS       Y1, Y0, Y0
 	VMULPS       Y2, Y0, Y0
+	VMOVUPS      Y0, (R10)(AX*4)
+
+noGradient:
+	XORQ $0x20, R12
+	ADDQ $0x08, AX
+	CMPQ AX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowSoftmaxFieldSquare32AVX2(args *byte, n int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rowSoftmaxFieldSquare32AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 336(AX), BX
+	MOVQ 360(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 264(AX), R8
+	MOVQ 384(AX), R9
+	MOVQ 288(AX), R10
+	MOVQ 432(AX), R11
+	XORQ R12, R12
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*4), Y0
+	VCMPPS       $0x1e, constants<>+64(SB), Y0, Y1
+	VMOVUPS      (R8)(AX*4), Y1
+	VMOVUPS      6144(R9)(AX*4), Y2
+	VMULPS       Y2, Y1, Y3
+	VMOVUPS      4096(R9)(AX*4), Y4
+	VMOVUPS      2048(R9)(AX*4), Y5
+	VBROADCASTSS 36(CX), Y6
+	VCMPPS       $0x00, Y6, Y5, Y5
+	VSUBPS       Y1, Y4, Y1
+	VADDPS       constants<>+256(SB), Y1, Y1
+	VBLENDVPS    Y5, Y4, Y1, Y1
+	VMULPS       Y2, Y1, Y1
+	PREFETCHT0   2048(BX)(AX*4)
+	VMOVUPS      (BX)(AX*4), Y2
+	PREFETCHT0   2048(SI)(AX*4)
+	VMOVUPS      (DI)(AX*4), Y4
+	VBROADCASTSS constants<>+256(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VMULPS       Y5, Y3, Y5
+	VFNMADD231PS Y4, Y1, Y5
+	VANDPS       constants<>+896(SB), Y2, Y1
+	VMOVUPS      (SI)(AX*4), Y2
+	VANDPS       constants<>+896(SB), Y2, Y2
+	VADDPS       Y2, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y5, Y0, Y0
+	VMOVUPS      (R11)(R12*1), Y1
+	VFMADD231PS  Y0, Y5, Y1
+	VMOVUPS      Y1, (R11)(R12*1)
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBROADCASTSS 24(CX), Y1
+	VMULPS       Y1, Y0, Y0
+	VMULPS       Y3, Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*4)
 
 noGradient:
@@ -75793,6 +76029,68 @@ noElements:
 	VANDPS       (SI)(AX*8), Y1, Y1
 	VMULPD       Y1, Y0, Y0
 	VMULPD       Y2, Y0, Y0
+	VMOVUPS      Y0, (R10)(AX*8)
+
+noGradient:
+	XORQ $0x20, R12
+	ADDQ $0x04, AX
+	CMPQ AX, n+8(FP)
+	JL   loop
+	VZEROUPPER
+	RET
+
+// func rowSoftmaxFieldSquare64AVX2(args *byte, n int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·rowSoftmaxFieldSquare64AVX2(SB), NOSPLIT, $0-16
+	MOVQ args+0(FP), AX
+	MOVQ 456(AX), CX
+	MOVQ 96(AX), DX
+	MOVQ 336(AX), BX
+	MOVQ 360(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 264(AX), R8
+	MOVQ 384(AX), R9
+	MOVQ 288(AX), R10
+	MOVQ 432(AX), R11
+	XORQ R12, R12
+	XORQ AX, AX
+
+loop:
+	VMOVUPS      (DX)(AX*8), Y0
+	VCMPPD       $0x1e, constants<>+1728(SB), Y0, Y1
+	VMOVUPS      (R8)(AX*8), Y1
+	VMOVUPS      12288(R9)(AX*8), Y2
+	VMULPD       Y2, Y1, Y3
+	VMOVUPS      8192(R9)(AX*8), Y4
+	VMOVUPS      4096(R9)(AX*8), Y5
+	VBROADCASTSD 72(CX), Y6
+	VCMPPD       $0x00, Y6, Y5, Y5
+	VSUBPD       Y1, Y4, Y1
+	VADDPD       constants<>+1280(SB), Y1, Y1
+	VBLENDVPD    Y5, Y4, Y1, Y1
+	VMULPD       Y2, Y1, Y1
+	PREFETCHT0   4096(BX)(AX*8)
+	VMOVUPS      (BX)(AX*8), Y2
+	PREFETCHT0   4096(SI)(AX*8)
+	VMOVUPS      (DI)(AX*8), Y4
+	VBROADCASTSD constants<>+1280(SB), Y5
+	VSUBPD       Y4, Y5, Y5
+	VMULPD       Y5, Y3, Y5
+	VFNMADD231PD Y4, Y1, Y5
+	VANDPD       constants<>+3328(SB), Y2, Y1
+	VMOVUPS      (SI)(AX*8), Y2
+	VANDPD       constants<>+3328(SB), Y2, Y2
+	VADDPD       Y2, Y1, Y1
+	VMULPD       Y1, Y0, Y0
+	VMULPD       Y5, Y0, Y0
+	VMOVUPS      (R11)(R12*1), Y1
+	VFMADD231PD  Y0, Y5, Y1
+	VMOVUPS      Y1, (R11)(R12*1)
+	TESTQ        R10, R10
+	JZ           noGradient
+	VBROADCASTSD 48(CX), Y1
+	VMULPD       Y1, Y0, Y0
+	VMULPD       Y3, Y0, Y0
 	VMOVUPS      Y0, (R10)(AX*8)
 
 noGradient:

@@ -62645,6 +62645,112 @@ noGradient:
 	BLT loop
 	RET
 
+// func rowSoftmaxFieldSquare32NEON(args *byte, n int)
+TEXT ·rowSoftmaxFieldSquare32NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R12
+	MOVD 96(R0), R11
+	MOVD 336(R0), R10
+	MOVD 360(R0), R9
+	MOVD 120(R0), R8
+	MOVD 264(R0), R7
+	MOVD 384(R0), R6
+	MOVD 288(R0), R5
+	MOVD 432(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<2, R11, R0
+	WORD $0x3dc0000d // ldr q13, [x0]
+	WORD $0x3dc0040c // ldr q12, [x0, #16]
+	WORD $0x3dc01da1 // ldr q1, [x13, #112]
+	WORD $0x6ea1e5a0 // fcmgt v0.4s, v13.4s, v1.4s
+	WORD $0x6ea1e580 // fcmgt v0.4s, v12.4s, v1.4s
+	ADD R2<<2, R7, R0
+	WORD $0x3dc0000e // ldr q14, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	ADD R2<<2, R6, R0
+	WORD $0x3dc60008 // ldr q8, [x0, #6144]
+	WORD $0x3dc60407 // ldr q7, [x0, #6160]
+	WORD $0x6e28ddcb // fmul v11.4s, v14.4s, v8.4s
+	WORD $0x6e27dd2a // fmul v10.4s, v9.4s, v7.4s
+	WORD $0x3dc40006 // ldr q6, [x0, #4096]
+	WORD $0x3dc40405 // ldr q5, [x0, #4112]
+	WORD $0x3dc20002 // ldr q2, [x0, #2048]
+	WORD $0x3dc20401 // ldr q1, [x0, #2064]
+	ADD $36, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x4e20e444 // fcmeq v4.4s, v2.4s, v0.4s
+	WORD $0x4e20e423 // fcmeq v3.4s, v1.4s, v0.4s
+	WORD $0x4eaed4c0 // fsub v0.4s, v6.4s, v14.4s
+	WORD $0x4ea9d4a2 // fsub v2.4s, v5.4s, v9.4s
+	WORD $0x3dc035a1 // ldr q1, [x13, #208]
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d442 // fadd v2.4s, v2.4s, v1.4s
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e28dc29 // fmul v9.4s, v1.4s, v8.4s
+	WORD $0x6e27dc04 // fmul v4.4s, v0.4s, v7.4s
+	ADD R2<<2, R10, R0
+	PRFM 2048(R0), PLDL1KEEP
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R2<<2, R9, R1
+	PRFM 2048(R1), PLDL1KEEP
+	ADD R2<<2, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc035a0 // ldr q0, [x13, #208]
+	WORD $0x4ea3d401 // fsub v1.4s, v0.4s, v3.4s
+	WORD $0x4ea2d400 // fsub v0.4s, v0.4s, v2.4s
+	WORD $0x6e21dd66 // fmul v6.4s, v11.4s, v1.4s
+	WORD $0x6e20dd45 // fmul v5.4s, v10.4s, v0.4s
+	WORD $0x4ea3cd26 // fmls v6.4s, v9.4s, v3.4s
+	WORD $0x4ea2cc85 // fmls v5.4s, v4.4s, v2.4s
+	WORD $0x3dc085a4 // ldr q4, [x13, #528]
+	WORD $0x4e241d03 // and v3.16b, v8.16b, v4.16b
+	WORD $0x4e241ce2 // and v2.16b, v7.16b, v4.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	WORD $0x4e21d461 // fadd v1.4s, v3.4s, v1.4s
+	WORD $0x4e20d440 // fadd v0.4s, v2.4s, v0.4s
+	WORD $0x6e21dda1 // fmul v1.4s, v13.4s, v1.4s
+	WORD $0x6e20dd80 // fmul v0.4s, v12.4s, v0.4s
+	WORD $0x6e26dc23 // fmul v3.4s, v1.4s, v6.4s
+	WORD $0x6e25dc02 // fmul v2.4s, v0.4s, v5.4s
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e23ccc1 // fmla v1.4s, v6.4s, v3.4s
+	WORD $0x4e22cca0 // fmla v0.4s, v5.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	CMP $0, R5
+	BEQ noGradient
+	ADD $24, R12, R0
+	WORD $0x4d40c800 // ld1r {v0.4s}, [x0]
+	WORD $0x6e20dc61 // fmul v1.4s, v3.4s, v0.4s
+	WORD $0x6e20dc40 // fmul v0.4s, v2.4s, v0.4s
+	WORD $0x6e2bdc21 // fmul v1.4s, v1.4s, v11.4s
+	WORD $0x6e2adc00 // fmul v0.4s, v0.4s, v10.4s
+	ADD R2<<2, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $8, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
+	BLT loop
+	RET
+
 // func rowLabel32NEON(args *byte, n int)
 TEXT ·rowLabel32NEON(SB), NOSPLIT, $0-16
 	MOVD $constants<>(SB), R7
@@ -69226,6 +69332,112 @@ noGradient:
 	ADD $4, R1, R1
 	MOVD n+8(FP), R0
 	CMP R0, R1
+	BLT loop
+	RET
+
+// func rowSoftmaxFieldSquare64NEON(args *byte, n int)
+TEXT ·rowSoftmaxFieldSquare64NEON(SB), NOSPLIT, $0-16
+	MOVD $constants<>(SB), R13
+	MOVD args+0(FP), R0
+	MOVD 456(R0), R12
+	MOVD 96(R0), R11
+	MOVD 336(R0), R10
+	MOVD 360(R0), R9
+	MOVD 120(R0), R8
+	MOVD 264(R0), R7
+	MOVD 384(R0), R6
+	MOVD 288(R0), R5
+	MOVD 432(R0), R4
+	MOVD $0, R3
+	MOVD $0, R2
+
+loop:
+	ADD R2<<3, R11, R0
+	WORD $0x3dc0000d // ldr q13, [x0]
+	WORD $0x3dc0040c // ldr q12, [x0, #16]
+	WORD $0x3dc0eda1 // ldr q1, [x13, #944]
+	WORD $0x6ee1e5a0 // fcmgt v0.2d, v13.2d, v1.2d
+	WORD $0x6ee1e580 // fcmgt v0.2d, v12.2d, v1.2d
+	ADD R2<<3, R7, R0
+	WORD $0x3dc0000e // ldr q14, [x0]
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	ADD R2<<3, R6, R0
+	WORD $0x3dcc0008 // ldr q8, [x0, #12288]
+	WORD $0x3dcc0407 // ldr q7, [x0, #12304]
+	WORD $0x6e68ddcb // fmul v11.2d, v14.2d, v8.2d
+	WORD $0x6e67dd2a // fmul v10.2d, v9.2d, v7.2d
+	WORD $0x3dc80006 // ldr q6, [x0, #8192]
+	WORD $0x3dc80405 // ldr q5, [x0, #8208]
+	WORD $0x3dc40002 // ldr q2, [x0, #4096]
+	WORD $0x3dc40401 // ldr q1, [x0, #4112]
+	ADD $72, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x4e60e444 // fcmeq v4.2d, v2.2d, v0.2d
+	WORD $0x4e60e423 // fcmeq v3.2d, v1.2d, v0.2d
+	WORD $0x4eeed4c0 // fsub v0.2d, v6.2d, v14.2d
+	WORD $0x4ee9d4a2 // fsub v2.2d, v5.2d, v9.2d
+	WORD $0x3dc0b5a1 // ldr q1, [x13, #720]
+	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD $0x4e61d442 // fadd v2.2d, v2.2d, v1.2d
+	WORD $0x4ea41c81 // mov v1.16b, v4.16b
+	WORD $0x6e601cc1 // bsl v1.16b, v6.16b, v0.16b
+	WORD $0x4ea31c60 // mov v0.16b, v3.16b
+	WORD $0x6e621ca0 // bsl v0.16b, v5.16b, v2.16b
+	WORD $0x6e68dc29 // fmul v9.2d, v1.2d, v8.2d
+	WORD $0x6e67dc04 // fmul v4.2d, v0.2d, v7.2d
+	ADD R2<<3, R10, R0
+	PRFM 4096(R0), PLDL1KEEP
+	WORD $0x3dc00008 // ldr q8, [x0]
+	WORD $0x3dc00407 // ldr q7, [x0, #16]
+	ADD R2<<3, R9, R1
+	PRFM 4096(R1), PLDL1KEEP
+	ADD R2<<3, R8, R0
+	WORD $0x3dc00003 // ldr q3, [x0]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x3dc0b5a0 // ldr q0, [x13, #720]
+	WORD $0x4ee3d401 // fsub v1.2d, v0.2d, v3.2d
+	WORD $0x4ee2d400 // fsub v0.2d, v0.2d, v2.2d
+	WORD $0x6e61dd66 // fmul v6.2d, v11.2d, v1.2d
+	WORD $0x6e60dd45 // fmul v5.2d, v10.2d, v0.2d
+	WORD $0x4ee3cd26 // fmls v6.2d, v9.2d, v3.2d
+	WORD $0x4ee2cc85 // fmls v5.2d, v4.2d, v2.2d
+	WORD $0x3dc1b5a4 // ldr q4, [x13, #1744]
+	WORD $0x4e241d03 // and v3.16b, v8.16b, v4.16b
+	WORD $0x4e241ce2 // and v2.16b, v7.16b, v4.16b
+	WORD $0x3dc00021 // ldr q1, [x1]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e241c21 // and v1.16b, v1.16b, v4.16b
+	WORD $0x4e241c00 // and v0.16b, v0.16b, v4.16b
+	WORD $0x4e61d461 // fadd v1.2d, v3.2d, v1.2d
+	WORD $0x4e60d440 // fadd v0.2d, v2.2d, v0.2d
+	WORD $0x6e61dda1 // fmul v1.2d, v13.2d, v1.2d
+	WORD $0x6e60dd80 // fmul v0.2d, v12.2d, v0.2d
+	WORD $0x6e66dc23 // fmul v3.2d, v1.2d, v6.2d
+	WORD $0x6e65dc02 // fmul v2.2d, v0.2d, v5.2d
+	ADD R3<<0, R4, R0
+	WORD $0x3dc00001 // ldr q1, [x0]
+	WORD $0x3dc00400 // ldr q0, [x0, #16]
+	WORD $0x4e63ccc1 // fmla v1.2d, v6.2d, v3.2d
+	WORD $0x4e62cca0 // fmla v0.2d, v5.2d, v2.2d
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+	CMP $0, R5
+	BEQ noGradient
+	ADD $48, R12, R0
+	WORD $0x4d40cc00 // ld1r {v0.2d}, [x0]
+	WORD $0x6e60dc61 // fmul v1.2d, v3.2d, v0.2d
+	WORD $0x6e60dc40 // fmul v0.2d, v2.2d, v0.2d
+	WORD $0x6e6bdc21 // fmul v1.2d, v1.2d, v11.2d
+	WORD $0x6e6adc00 // fmul v0.2d, v0.2d, v10.2d
+	ADD R2<<3, R5, R0
+	WORD $0x3d800001 // str q1, [x0]
+	WORD $0x3d800400 // str q0, [x0, #16]
+
+noGradient:
+	EOR $32, R3, R3
+	ADD $4, R2, R2
+	MOVD n+8(FP), R0
+	CMP R0, R2
 	BLT loop
 	RET
 

@@ -62,7 +62,8 @@ func plainRows[T real]() rowKernels[T] {
 		kernel.RowErrors:      rowErrors[T],
 		kernel.RowBinaryPower: rowBinaryPower[T], kernel.RowBinaryFocal: func(a *rowArgs[T], n int) { rowBinary(a, n, false) },
 		kernel.RowLogPower: rowLogPower[T], kernel.RowLogFocal: func(a *rowArgs[T], n int) { rowBinary(a, n, true) },
-		kernel.RowSoftmaxField: rowSoftmaxField[T], kernel.RowLabel: rowLabel[T], kernel.RowLabelPower: rowLabelPower[T],
+		kernel.RowSoftmaxField: rowSoftmaxField[T], kernel.RowSoftmaxFieldSquare: rowSoftmaxFieldSquare[T],
+		kernel.RowLabel: rowLabel[T], kernel.RowLabelPower: rowLabelPower[T],
 		kernel.RowLabelSums: rowLabelSums[T], kernel.RowLabelGrad: rowLabelGrad[T],
 		kernel.RowOverlapElements: rowOverlapElements[T], kernel.RowOverlapGrad: rowOverlapGrad[T],
 	}

@@ -179,7 +179,7 @@ func testRowSequences[T real](t *testing.T, kernels *rowKernels[T]) {
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxPower, kernel.RowSoftmaxFocal, kernel.RowAfter, kernel.RowPullback},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxFocalTwo, kernel.RowGradSoftmax, kernel.RowAfter, kernel.RowPullback},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowLabel, kernel.RowLabelPower, kernel.RowLabelSums, kernel.RowLabelGrad, kernel.RowPullback},
-		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxField, kernel.RowAfter, kernel.RowPullback},
+		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSoftmaxField, kernel.RowSoftmaxFieldSquare, kernel.RowAfter, kernel.RowPullback},
 		{kernel.RowExp, kernel.RowOverlapElements, kernel.RowOverlapGrad},
 		{kernel.RowLargest, kernel.RowSoftmaxExp, kernel.RowSoftmaxSum, kernel.RowSumsSoftmax, kernel.RowSoftmaxFocalZero, kernel.RowPullback},
 	}

@@ -27,6 +27,23 @@ func rowSoftmaxField[T real](a *rowArgs[T], n int) {
 	}
 }
 
+// rowSoftmaxFieldSquare is rowFieldSquare for a channel by softmax.
+func rowSoftmaxFieldSquare[T real](a *rowArgs[T], n int) {
+	m, field, field0, target := a.of(kernel.ArgWeight, n), a.of(kernel.ArgField, n), a.of(kernel.ArgField0, n), a.of(kernel.ArgTarget, n)
+	e, share, rest := a.of(kernel.ArgExp, n), a.buffer(kernel.ArgBuffer, kernel.BufScale, n), restOf(a, n)
+	sum, scale, derivative := a.sum(kernel.RowSumPointwise), a.coef(kernel.CoefScale), a.row[kernel.ArgDerivative]
+	for i, w := range m {
+		p, q, t := T(e[i]*share[i]), T(rest.at(i, e[i])*share[i]), target[i]
+		difference := fma(-q, t, T(p*(1-t)))
+		d := T(T(w*(absolute(field[i])+absolute(field0[i]))) * difference)
+		lane := i % len(sum)
+		sum[lane] = fma(d, difference, sum[lane])
+		if derivative != nil {
+			derivative[i] = T(T(d*scale) * p)
+		}
+	}
+}
+
 // rowLabel stores −log p of the channel where it is that of the label, the target is 1.
 func rowLabel[T real](a *rowArgs[T], n int) {
 	x, m, t, label := a.of(kernel.ArgX, n), a.of(kernel.ArgWeight, n), a.of(kernel.ArgTarget, n), a.buffer(kernel.ArgBuffer, kernel.BufLabel, n)

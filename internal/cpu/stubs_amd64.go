@@ -1378,6 +1378,11 @@ func rowLogFocal32AVX512(args *byte, n int)
 //go:noescape
 func rowSoftmaxField32AVX512(args *byte, n int)
 
+// rowSoftmaxFieldSquare32AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFieldSquare32AVX512(args *byte, n int)
+
 // rowLabel32AVX512 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1637,6 +1642,11 @@ func rowLogFocal64AVX512(args *byte, n int)
 //
 //go:noescape
 func rowSoftmaxField64AVX512(args *byte, n int)
+
+// rowSoftmaxFieldSquare64AVX512 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFieldSquare64AVX512(args *byte, n int)
 
 // rowLabel64AVX512 is a row kernel for n voxels, a multiple of 64.
 //
@@ -1898,6 +1908,11 @@ func rowLogFocal32AVX2(args *byte, n int)
 //go:noescape
 func rowSoftmaxField32AVX2(args *byte, n int)
 
+// rowSoftmaxFieldSquare32AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFieldSquare32AVX2(args *byte, n int)
+
 // rowLabel32AVX2 is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -2157,6 +2172,11 @@ func rowLogFocal64AVX2(args *byte, n int)
 //
 //go:noescape
 func rowSoftmaxField64AVX2(args *byte, n int)
+
+// rowSoftmaxFieldSquare64AVX2 is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFieldSquare64AVX2(args *byte, n int)
 
 // rowLabel64AVX2 is a row kernel for n voxels, a multiple of 64.
 //

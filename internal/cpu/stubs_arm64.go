@@ -832,6 +832,11 @@ func rowLogFocal32NEON(args *byte, n int)
 //go:noescape
 func rowSoftmaxField32NEON(args *byte, n int)
 
+// rowSoftmaxFieldSquare32NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFieldSquare32NEON(args *byte, n int)
+
 // rowLabel32NEON is a row kernel for n voxels, a multiple of 64.
 //
 //go:noescape
@@ -1091,6 +1096,11 @@ func rowLogFocal64NEON(args *byte, n int)
 //
 //go:noescape
 func rowSoftmaxField64NEON(args *byte, n int)
+
+// rowSoftmaxFieldSquare64NEON is a row kernel for n voxels, a multiple of 64.
+//
+//go:noescape
+func rowSoftmaxFieldSquare64NEON(args *byte, n int)
 
 // rowLabel64NEON is a row kernel for n voxels, a multiple of 64.
 //

@@ -43,7 +43,7 @@ type library interface {
 	// start performs an operation; each is the number of bytes from or to each process.
 	operate(op operation, send, receive []byte, each int, timeout time.Duration) error
 	set(f flag, value bool)
-	// forwarded waits, for seconds at most, until the launcher has read this process's output.
+	// forwarded waits until the launcher has read the output of this process, but only for seconds.
 	forwarded()
 	alloc(bytes int) []byte
 	free(memory []byte)

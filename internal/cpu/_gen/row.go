@@ -246,6 +246,8 @@ func row(t tier, r kernel.Row) {
 		k.binary().elements(r == kernel.RowLogFocal)
 	case kernel.RowSoftmaxField:
 		k.softmaxField()
+	case kernel.RowSoftmaxFieldSquare:
+		k.softmaxFieldSquare()
 	case kernel.RowLabel:
 		k.label()
 	case kernel.RowLabelPower:

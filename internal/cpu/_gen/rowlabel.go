@@ -25,6 +25,28 @@ func (k *rowKernel) softmaxField() {
 	})
 }
 
+func (k *rowKernel) softmaxFieldSquare() {
+	m, field, field0, target, e, b := k.row(kernel.ArgWeight), k.row(kernel.ArgField), k.row(kernel.ArgField0), k.row(kernel.ArgTarget), k.row(kernel.ArgExp), k.buffer(kernel.ArgBuffer)
+	derivative := k.pointer(kernel.ArgDerivative)
+	k.sumsOf(kernel.RowSumPointwise)
+	k.loop(func() {
+		k.weights(m)
+		e, share := k.loadAt(e), k.loadAt(b(kernel.BufScale))
+		p, q := k.mul(e, share), k.mul(k.rest(e, b), share)
+		k.prefetch(field)
+		f := k.loadAt(field)
+		k.prefetch(field0)
+		t := k.loadAt(target)
+		difference := k.fnma(q, t, k.mul(p, k.sub(k.lit(1), t)))
+		both := k.add(k.absolute(f), k.absolute(k.loadAt(field0)))
+		d := k.mul(k.mul(k.weight, both), difference)
+		k.sum(kernel.RowSumPointwise, d, difference)
+		unless(derivative, "noGradient", func() {
+			k.store(k.mul(k.mul(d, k.coef(kernel.CoefScale)), p), k.at(derivative), false)
+		})
+	})
+}
+
 func (k *rowKernel) label() {
 	x, m, t, b := k.row(kernel.ArgX), k.row(kernel.ArgWeight), k.row(kernel.ArgTarget), k.buffer(kernel.ArgBuffer)
 	k.loop(func() {

@@ -64,6 +64,7 @@ const (
 
 	// The same for channels by softmax, of fields and of powers of the label's −log p.
 	RowSoftmaxField
+	RowSoftmaxFieldSquare
 	RowLabel
 	RowLabelPower
 	RowLabelSums
@@ -83,7 +84,7 @@ func (r Row) Name() string {
 		"Difference", "PairClass", "PairPower", "PairFocalZero", "PairFocalTwo", "PairFocal", "PairSums", "PairGrad",
 		"SumsNone", "SumsSigmoid", "SumsSoftmax", "GradNone", "GradSigmoid", "GradSoftmax",
 		"Distance", "Field", "FieldSquare", "Errors", "BinaryPower", "BinaryFocal", "LogPower", "LogFocal",
-		"SoftmaxField", "Label", "LabelPower", "LabelSums", "LabelGrad", "OverlapElements", "OverlapGrad"}[r]
+		"SoftmaxField", "SoftmaxFieldSquare", "Label", "LabelPower", "LabelSums", "LabelGrad", "OverlapElements", "OverlapGrad"}[r]
 }
 
 // Exponent is the form of the power in a kernel of a pointwise term.
