@@ -194,8 +194,22 @@ func (f *field[T]) within(s *side[T], memory *[]T) {
 			at = at[:0]
 			for y := s.lo[1]; y < s.hi[1]; y++ {
 				if !f.isIn(^s.flip, z, y) {
-					r.sweep(heights[len(at)*columns:], f.mask.row(z*f.mask.shape[1]+y), s.flip)
 					at = append(at, y)
+				}
+			}
+			// Few rows without sites between the others are taken like those, infinitely far,
+			// as their distances are then consecutive squares.
+			if first, span := at[0], at[len(at)-1]+1-at[0]; 4*span <= 5*len(at) {
+				at = at[:0]
+				for i := range span {
+					at = append(at, first+i)
+				}
+			}
+			for i, y := range at {
+				if to := heights[i*columns:]; f.isIn(^s.flip, z, y) {
+					copy(to, r.padded[:columns])
+				} else {
+					r.sweep(to, f.mask.row(z*f.mask.shape[1]+y), s.flip)
 				}
 			}
 			l.list(at, f.squares[1])
