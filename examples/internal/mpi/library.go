@@ -77,7 +77,7 @@ func (l *cLibrary) finalize() error {
 
 func (l *cLibrary) abort(code int) { C.afl_mpi_abort(l.table, C.int(code)) }
 
-func (l *cLibrary) forwarded() { forwarded(5*time.Second, os.Stdout, os.Stderr) }
+func (l *cLibrary) forwarded() { forwarded(20*time.Second, os.Stdout, os.Stderr) }
 
 func (l *cLibrary) exit(code int) { C.exit(C.int(code)) }
 

@@ -43,7 +43,7 @@ type library interface {
 	// start performs an operation; each is the number of bytes from or to each process.
 	operate(op operation, send, receive []byte, each int, timeout time.Duration) error
 	set(f flag, value bool)
-	// forwarded waits until the launcher has read the output of this process, but only for seconds.
+	// forwarded waits until the launcher has read the output of this process, at most 20 s.
 	forwarded()
 	alloc(bytes int) []byte
 	free(memory []byte)

@@ -174,7 +174,7 @@ func TestFailures(t *testing.T) {
 				out, code := job(t, l, 2, role)
 				assert.NotEqual(t, 0, code, out)
 				assert.NotContains(t, out, "ended: <nil>")
-				assert.Less(t, time.Since(start), 30*time.Second)
+				assert.Less(t, time.Since(start), time.Minute)
 				switch role {
 				case "hang", "hang, slow launcher":
 					assert.Contains(t, out, "mpi: process 0 of 2: all-to-all of 8 bytes: the other processes did not take part within 1s; aborting the job")
