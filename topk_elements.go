@@ -22,7 +22,12 @@ func (m *topkScratch[T]) evalElements(s *topkSum) (value float64, overflow bool,
 		cpu.SampleElements(s.kernels, &m.sample, &s.batch, s.described)
 		pass.Low, _, pass.High = m.sample.Window(float64(s.selected) / float64(s.valid))
 	}
+	least := leastAbove0[T]()
 	for {
+		// Elements of 0 add nothing and have no gradient, however many they are.
+		if pass.High != -all {
+			pass.Low = max(pass.Low, least)
+		}
 		sums, err := cpu.PassAbove(s.kernels, pass)
 		m.listed = pass.Listed
 		switch {
@@ -31,17 +36,36 @@ func (m *topkScratch[T]) evalElements(s *topkSum) (value float64, overflow bool,
 		case sums.Finite:
 		case unsafe.Sizeof(T(0)) == 4:
 			return 0, true, nil
-		case !(pass.Low == -all && pass.High == all):
-			pass.Low, pass.High = -all, all // list all, of which some are infinite or NaN
+		case !(pass.Low == least && pass.High == all):
+			pass.Low, pass.High = least, all // list all, of which some are infinite or NaN
 			continue
 		}
-		if sums.Above <= s.selected {
-			if cut, ok := m.selector.Cut(s.selected-sums.Above, m.listed, pass.Low, pass.High); ok {
+		if missing := s.selected - sums.Above; missing >= 0 {
+			if pass.Low == least {
+				missing = min(missing, m.count())
+			}
+			if cut, ok := m.selector.Cut(missing, m.listed, pass.Low, pass.High); ok {
 				return (sums.Sum + m.take(s, cut)) / float64(s.count), false, nil
 			}
 		}
 		pass.Low, pass.High = narrowed(pass.Low, pass.High, sums.Above > s.selected)
 	}
+}
+
+// count returns the number of voxels that are listed.
+func (m *topkScratch[T]) count() (n int) {
+	for i := range m.listed {
+		n += len(m.listed[i].Values)
+	}
+	return n
+}
+
+// leastAbove0 is the least number above 0.
+func leastAbove0[T float32 | float64]() T {
+	if least := T(math.SmallestNonzeroFloat64); least > 0 {
+		return least
+	}
+	return T(math.SmallestNonzeroFloat32)
 }
 
 // take takes voxels that are listed. It returns the sum of their elements and clears the

@@ -152,3 +152,61 @@ func TestTopKOfInfiniteMargins(t *testing.T) {
 		}
 	}
 }
+
+// Elements of 0, of a class or of voxels without weight, are as many as it takes, and add nothing.
+func TestTopKOfZeros(t *testing.T) {
+	const v = 20001
+	r := rand.New(rand.NewPCG(3, 5))
+	label, weight := make([]uint8, v), make([]float32, v)
+	for i := range label {
+		if i%40 == 7 {
+			label[i], weight[i] = 1, 1+float32(i%3)
+		}
+	}
+	target := tensor.New(tensor.WithShape(1, 1, v), tensor.WithBacking(label))
+	voxelWeight := afl.WithVoxelWeight(tensor.New(tensor.WithShape(1, 1, v), tensor.WithBacking(weight)))
+	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64} {
+		for _, channels := range []int{2, 3} {
+			logits := losstest.Floats(dt, []int{1, channels, 1, v}, func(int) float64 { return r.NormFloat64() })
+			for _, k := range []float64{1, 2.5, 10, 99} {
+				for _, byClass := range []bool{false, true} {
+					l, ce := afl.NewTopKCrossEntropy(), afl.NewCrossEntropy()
+					l.K, ce.Reduction = k, afl.ReduceNone
+					var opts []afl.EvalOption
+					if byClass {
+						l.Weight = []float64{0, 1, 1}[:channels]
+						ce.Weight = l.Weight
+					} else {
+						opts = append(opts, voxelWeight)
+					}
+					each := tensor.New(tensor.Of(dt), tensor.WithShape(1, channels, 1, v))
+					elements, err := ce.Eval(logits, target, each, opts...)
+					require.NoError(t, err)
+					e, slopes, order := losstest.Numbers(t, elements), losstest.Numbers(t, each), make([]int, v)
+					for i := range order {
+						order[i] = i
+					}
+					slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(e[b], e[a]) })
+					m, value := int(v*k/100), 0.0
+					want := make([]float64, channels*v)
+					for _, i := range order[:m] {
+						value += e[i] / float64(m)
+						for c := range channels {
+							want[c*v+i] = slopes[c*v+i] / float64(m)
+						}
+						if e[i] == 0 {
+							break // as all that follow
+						}
+					}
+					what := fmt.Sprintf("%v, %d channels, %v %%, by class %v", dt, channels, k, byClass)
+					grad := losstest.NaNs(dt, 1, channels, 1, v)
+					got, err := l.Eval(logits, target, grad, opts...)
+					require.NoError(t, err)
+					tolerance := map[tensor.Dtype]float64{tensor.Float32: 1e-6, tensor.Float64: 1e-13}[dt]
+					require.InEpsilon(t, value, losstest.Numbers(t, got)[0], tolerance, what)
+					requireNear(t, want, losstest.Numbers(t, grad), tolerance/float64(m), what)
+				}
+			}
+		}
+	}
+}
