@@ -17,17 +17,15 @@ func (m *topkScratch[T]) evalElements(s *topkSum) (value float64, overflow bool,
 	pass := &cpu.Above[T]{Batch: &s.batch, Plan: p, Grad: s.grad, Listed: m.listed}
 	all := T(math.Inf(1))
 	if s.selected == s.valid {
-		pass.Low, pass.High = -all, -all // all are above
+		pass.High = -all // all are above
 	} else {
 		cpu.SampleElements(s.kernels, &m.sample, &s.batch, s.described)
 		pass.Low, _, pass.High = m.sample.Window(float64(s.selected) / float64(s.valid))
 	}
-	least := leastAbove0[T]()
+	least := cpu.NumberAfter[T](0)
 	for {
 		// Elements of 0 add nothing and have no gradient, however many they are.
-		if pass.High != -all {
-			pass.Low = max(pass.Low, least)
-		}
+		pass.Low = max(pass.Low, least)
 		sums, err := cpu.PassAbove(s.kernels, pass)
 		m.listed = pass.Listed
 		switch {
@@ -58,14 +56,6 @@ func (m *topkScratch[T]) count() (n int) {
 		n += len(m.listed[i].Values)
 	}
 	return n
-}
-
-// leastAbove0 is the least number above 0.
-func leastAbove0[T float32 | float64]() T {
-	if least := T(math.SmallestNonzeroFloat64); least > 0 {
-		return least
-	}
-	return T(math.SmallestNonzeroFloat32)
 }
 
 // take takes voxels that are listed. It returns the sum of their elements and clears the

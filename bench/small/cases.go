@@ -93,13 +93,13 @@ func plain(l afl.Loss) func(scene) (afl.Loss, []afl.EvalOption, error) {
 	return func(scene) (afl.Loss, []afl.EvalOption, error) { return l, nil, nil }
 }
 
-func of(make func(s scene) mapped) func(scene) (afl.Loss, []afl.EvalOption, error) {
-	return func(s scene) (afl.Loss, []afl.EvalOption, error) { return make(s), nil, nil }
+func of(loss func(s scene) mapped) func(scene) (afl.Loss, []afl.EvalOption, error) {
+	return func(s scene) (afl.Loss, []afl.EvalOption, error) { return loss(s), nil, nil }
 }
 
-func withMap(make func(s scene) mapped) func(scene) (afl.Loss, []afl.EvalOption, error) {
+func withMap(loss func(s scene) mapped) func(scene) (afl.Loss, []afl.EvalOption, error) {
 	return func(s scene) (afl.Loss, []afl.EvalOption, error) {
-		l := make(s)
+		l := loss(s)
 		m, err := l.DistanceMap(s.logits, s.target)
 		return l, []afl.EvalOption{afl.WithDistanceMap(m)}, err
 	}
@@ -116,18 +116,14 @@ func boundary(s scene) mapped {
 }
 
 // hausdorff is by the sigmoid of the lesions' channel, or by the softmax of several.
-func hausdorff(s scene) mapped {
-	l := afl.NewHausdorffDT()
-	if s.channels > 2 {
-		l.Activation = afl.Softmax
+func hausdorff(l afl.HausdorffDT) func(s scene) mapped {
+	return func(s scene) mapped {
+		own := l
+		if s.channels > 2 {
+			own.Activation = afl.Softmax
+		}
+		return own
 	}
-	return l
-}
-
-func logHausdorff(s scene) mapped {
-	l := hausdorff(s).(afl.HausdorffDT)
-	l.Log = true
-	return l
 }
 
 // lesionChannel is a loss of channel 1 alone.
@@ -152,9 +148,9 @@ var benchmarks = []benchmark{
 	{name: "unified-focal", title: "unified focal", relative: "ce", make: plain(afl.NewUnifiedFocal()), two: true},
 	{name: "boundary", title: "boundary", relative: "ce", make: of(boundary)},
 	{name: "boundary-cached", title: "boundary, distances kept", relative: "ce", make: withMap(boundary)},
-	{name: "hausdorff", title: "Hausdorff", relative: "ce", make: of(hausdorff)},
-	{name: "hausdorff-cached", title: "Hausdorff, the label's distances kept", relative: "ce", make: withMap(hausdorff)},
-	{name: "log-hausdorff", title: "log-Hausdorff", relative: "ce", make: of(logHausdorff)},
+	{name: "hausdorff", title: "Hausdorff", relative: "ce", make: of(hausdorff(afl.NewHausdorffDT()))},
+	{name: "hausdorff-cached", title: "Hausdorff, the label's distances kept", relative: "ce", make: withMap(hausdorff(afl.NewHausdorffDT()))},
+	{name: "log-hausdorff", title: "log-Hausdorff", relative: "ce", make: of(hausdorff(afl.NewLogHausdorffDT()))},
 	{name: "lovasz", title: "Lovász-Softmax", relative: "ce", make: plain(afl.NewLovaszSoftmax())},
 	{name: "topk-ce", title: "top-k cross-entropy", relative: "ce", make: plain(afl.NewTopKCrossEntropy())},
 	{name: "log-cosh-dice", title: "log-cosh Dice", relative: "ce", make: plain(afl.NewLogCoshDice())},

@@ -206,10 +206,7 @@ func newRowPassAbove[T real](b *batch, k *kernels, kernels *rowKernels[T], p *pl
 	}
 	low, high := filter.limits()
 	f.filter, f.all, f.gradScale = filter, k, T(scale)
-	f.limits, f.aboveHigh = [2]T{T(low), T(high)}, T(math.Nextafter(high, math.Inf(1)))
-	if next, ok := any(&f.aboveHigh).(*float32); ok {
-		*next = math.Nextafter32(float32(high), float32(math.Inf(1)))
-	}
+	f.limits, f.aboveHigh = [2]T{T(low), T(high)}, NumberAfter(T(high))
 	f.wantElements = true
 	f.summed = append(f.summed, kernel.RowSumUpstream)
 	return f

@@ -69,7 +69,7 @@ func (k Backend) StoreTargetMasks(masks *Masks, in *plan.Batch, channels []int) 
 				if err := b.membership(ch.n, c, lo, hi, row, &s.strip.class); err != nil {
 					return err
 				}
-				PackAbove(masks.At(ch.n*len(channels) + j)[lo/64:], row, 0.5)
+				packNumbers(masks.At(ch.n*len(channels) + j)[lo/64:], row, 0.5)
 			}
 		}
 		return nil
@@ -186,7 +186,7 @@ func (k Backend) PredictionMasks(in *plan.Batch, activation plan.Activation, cha
 func packLogits[T real](dst []uint64, b *batch, x []T, ch chunk, c int, pair bool, threshold T) {
 	row := x[(ch.n*b.C+c)*b.V+ch.lo:][:ch.hi-ch.lo]
 	if !pair {
-		PackAbove(dst, row, threshold)
+		packNumbers(dst, row, threshold)
 		return
 	}
 	other := x[(ch.n*b.C+1-c)*b.V+ch.lo:][:len(row)]
@@ -203,8 +203,8 @@ func packLogits[T real](dst []uint64, b *batch, x []T, ch chunk, c int, pair boo
 	}
 }
 
-// PackAbove stores where numbers are above a threshold, a bit for each.
-func PackAbove[T real](dst []uint64, src []T, threshold T) {
+// packNumbers stores where numbers are above a threshold, a bit for each.
+func packNumbers[T real](dst []uint64, src []T, threshold T) {
 	for w := 0; 64*w < len(src); w++ {
 		word := uint64(0)
 		for i, v := range src[64*w : min(64*w+64, len(src))] {

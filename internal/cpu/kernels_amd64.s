@@ -97620,9 +97620,9 @@ word:
 	VCMPPS       $0x1e, Y1, Y7, Y8
 	VANDPS       Y6, Y8, Y8
 	VCMPPS       $0x15, Y0, Y7, Y9
-	VANDPS       Y6, Y9, Y9
-	VCMPPS       $0x1a, Y2, Y7, Y6
-	VANDPS       Y9, Y6, Y6
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x1a, Y2, Y7, Y9
+	VANDPS       Y6, Y9, Y6
 	VMOVMSKPS    Y8, R14
 	VMOVMSKPS    Y6, R15
 	MOVB         R14, (AX)
@@ -97662,9 +97662,9 @@ listed0:
 	VCMPPS       $0x1e, Y1, Y7, Y8
 	VANDPS       Y6, Y8, Y8
 	VCMPPS       $0x15, Y0, Y7, Y9
-	VANDPS       Y6, Y9, Y9
-	VCMPPS       $0x1a, Y2, Y7, Y6
-	VANDPS       Y9, Y6, Y6
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x1a, Y2, Y7, Y9
+	VANDPS       Y6, Y9, Y6
 	VMOVMSKPS    Y8, R14
 	VMOVMSKPS    Y6, R15
 	MOVB         R14, 1(AX)
@@ -97706,9 +97706,9 @@ listed8:
 	VCMPPS       $0x1e, Y1, Y7, Y8
 	VANDPS       Y6, Y8, Y8
 	VCMPPS       $0x15, Y0, Y7, Y9
-	VANDPS       Y6, Y9, Y9
-	VCMPPS       $0x1a, Y2, Y7, Y6
-	VANDPS       Y9, Y6, Y6
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x1a, Y2, Y7, Y9
+	VANDPS       Y6, Y9, Y6
 	VMOVMSKPS    Y8, R14
 	VMOVMSKPS    Y6, R15
 	MOVB         R14, 2(AX)
@@ -97748,9 +97748,9 @@ listed16:
 	VCMPPS       $0x1e, Y1, Y7, Y8
 	VANDPS       Y6, Y8, Y8
 	VCMPPS       $0x15, Y0, Y7, Y9
-	VANDPS       Y6, Y9, Y9
-	VCMPPS       $0x1a, Y2, Y7, Y6
-	VANDPS       Y9, Y6, Y6
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x1a, Y2, Y7, Y9
+	VANDPS       Y6, Y9, Y6
 	VMOVMSKPS    Y8, R14
 	VMOVMSKPS    Y6, R15
 	MOVB         R14, 3(AX)
@@ -97792,9 +97792,9 @@ listed24:
 	VCMPPS       $0x1e, Y1, Y7, Y8
 	VANDPS       Y6, Y8, Y8
 	VCMPPS       $0x15, Y0, Y7, Y9
-	VANDPS       Y6, Y9, Y9
-	VCMPPS       $0x1a, Y2, Y7, Y6
-	VANDPS       Y9, Y6, Y6
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x1a, Y2, Y7, Y9
+	VANDPS       Y6, Y9, Y6
 	VMOVMSKPS    Y8, R14
 	VMOVMSKPS    Y6, R15
 	MOVB         R14, 4(AX)
@@ -97834,9 +97834,9 @@ listed32:
 	VCMPPS       $0x1e, Y1, Y7, Y8
 	VANDPS       Y6, Y8, Y8
 	VCMPPS       $0x15, Y0, Y7, Y9
-	VANDPS       Y6, Y9, Y9
-	VCMPPS       $0x1a, Y2, Y7, Y6
-	VANDPS       Y9, Y6, Y6
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x1a, Y2, Y7, Y9
+	VANDPS       Y6, Y9, Y6
 	VMOVMSKPS    Y8, R14
 	VMOVMSKPS    Y6, R15
 	MOVB         R14, 5(AX)
@@ -97878,9 +97878,9 @@ listed40:
 	VCMPPS       $0x1e, Y1, Y7, Y8
 	VANDPS       Y6, Y8, Y8
 	VCMPPS       $0x15, Y0, Y7, Y9
-	VANDPS       Y6, Y9, Y9
-	VCMPPS       $0x1a, Y2, Y7, Y6
-	VANDPS       Y9, Y6, Y6
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x1a, Y2, Y7, Y9
+	VANDPS       Y6, Y9, Y6
 	VMOVMSKPS    Y8, R14
 	VMOVMSKPS    Y6, R15
 	MOVB         R14, 6(AX)
@@ -97920,9 +97920,9 @@ listed48:
 	VCMPPS       $0x1e, Y1, Y7, Y8
 	VANDPS       Y6, Y8, Y8
 	VCMPPS       $0x15, Y0, Y7, Y9
-	VANDPS       Y6, Y9, Y9
-	VCMPPS       $0x1a, Y2, Y7, Y6
-	VANDPS       Y9, Y6, Y6
+	VANDPS       Y6, Y9, Y6
+	VCMPPS       $0x1a, Y2, Y7, Y9
+	VANDPS       Y6, Y9, Y6
 	VMOVMSKPS    Y8, R14
 	VMOVMSKPS    Y6, R15
 	MOVB         R14, 7(AX)

@@ -15,6 +15,14 @@ type real interface{ float32 | float64 }
 
 func isFloat32[T real]() bool { return unsafe.Sizeof(T(0)) == 4 }
 
+// NumberAfter returns the least number of its type above another one.
+func NumberAfter[T real](x T) T {
+	if isFloat32[T]() {
+		return T(math.Nextafter32(float32(x), float32(math.Inf(1))))
+	}
+	return T(math.Nextafter(float64(x), math.Inf(1)))
+}
+
 // fma returns a·b + c rounded once.
 func fma[T real](a, b, c T) T {
 	if isFloat32[T]() {

@@ -177,6 +177,10 @@ func (f *field[T]) within(s *side[T], memory *[]T) {
 		}
 	}
 	rows := s.hi[1] - s.lo[1]
+	every := make([]int, s.hi[1])
+	for y := range every {
+		every[y] = y
+	}
 	s.pitch = rows*columns + slack[T]()
 	if n := s.pitch * len(s.filled); cap(*memory) < n {
 		*memory = make([]T, n)
@@ -199,20 +203,20 @@ func (f *field[T]) within(s *side[T], memory *[]T) {
 			}
 			// Few rows without sites between the others are taken like those, infinitely far,
 			// as their distances are then consecutive squares.
-			if first, span := at[0], at[len(at)-1]+1-at[0]; 4*span <= 5*len(at) {
-				at = at[:0]
-				for i := range span {
-					at = append(at, first+i)
-				}
+			taken, next := at, 0
+			if first, end := at[0], at[len(at)-1]+1; 4*(end-first) <= 5*len(at) {
+				taken = every[first:end]
 			}
-			for i, y := range at {
-				if to := heights[i*columns:]; f.isIn(^s.flip, z, y) {
+			for i, y := range taken {
+				to := heights[i*columns:]
+				if y != at[next] {
 					copy(to, r.padded[:columns])
-				} else {
-					r.sweep(to, f.mask.row(z*f.mask.shape[1]+y), s.flip)
+					continue
 				}
+				r.sweep(to, f.mask.row(z*f.mask.shape[1]+y), s.flip)
+				next++
 			}
-			l.list(at, f.squares[1])
+			l.list(taken, f.squares[1])
 			for y := range rows {
 				p.Row, p.SquaresBefore, p.SquaresAfter = l.around(s.lo[1] + y)
 				if f.isIn(s.flip, z, s.lo[1]+y) {

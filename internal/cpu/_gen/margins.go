@@ -132,14 +132,10 @@ func pickMargins(t tier) {
 
 // compareWhere is a comparison in the lanes of a mask.
 func (t tier) compareWhere(m mask, predicate uint8, a, b vec) mask {
-	return t.eachMask(func(u int, k reg.Register) {
-		if t.wide {
-			VCMPPS(U8(predicate), b[u], a[u], m[u], k)
-			return
-		}
-		VCMPPS(U8(predicate), b[u], a[u], k)
-		VANDPS(m[u], k, k)
-	})
+	if !t.wide {
+		return t.both(m, t.compare(predicate, a, b))
+	}
+	return t.eachMask(func(u int, k reg.Register) { VCMPPS(U8(predicate), b[u], a[u], m[u], k) })
 }
 
 // bits are those of a mask of one register.
