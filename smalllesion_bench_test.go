@@ -2,12 +2,15 @@ package afl_test
 
 import (
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"gorgonia.org/tensor"
 
 	"github.com/x/afl"
+	"github.com/x/afl/internal/losstest"
 )
 
 // BenchmarkSmallLesionCalls measures the losses made for small lesions in calls of every kind,
@@ -21,38 +24,37 @@ func BenchmarkSmallLesionCalls(b *testing.B) {
 	softmax.Activation = afl.Softmax
 	tversky := afl.NewFocalTversky()
 	tversky.Gamma = []float64{0.75}
+	// What calls a loss takes: of 1, 2, or 3 and more channels, with an ignore index, voxel weights,
+	// class weights, without the background, as a sum, and soft maps.
 	losses := []struct {
-		name string
-		loss afl.Loss
+		name, takes string
+		loss        afl.Loss
 	}{
-		{"unified-focal", afl.NewUnifiedFocal()},
-		{"unified-focal-symmetric", symmetric},
-		{"boundary", afl.NewBoundary()},
-		{"hausdorff", afl.NewHausdorffDT()},
-		{"hausdorff-softmax", softmax},
-		{"log-hausdorff", afl.NewLogHausdorffDT()},
-		{"lovasz", afl.NewLovaszSoftmax()},
-		{"lovasz-hinge", afl.NewLovaszHinge()},
-		{"topk-ce", afl.NewTopKCrossEntropy()},
-		{"log-cosh-dice", afl.NewLogCoshDice()},
-		{"exponential-log", afl.NewExponentialLogarithmic()},
-		{"blob", afl.NewBlob(afl.NewDiceCE())},
-		{"semimetric-dice", semimetric},
-		{"focal-tversky", tversky},
+		{"unified-focal", "12iw", afl.NewUnifiedFocal()},
+		{"unified-focal-symmetric", "12iw", symmetric},
+		{"boundary", "123ws", afl.NewBoundary()},
+		{"hausdorff", "123wbsm", afl.NewHausdorffDT()},
+		{"hausdorff-softmax", "23wbsm", softmax},
+		{"log-hausdorff", "123wbsm", afl.NewLogHausdorffDT()},
+		{"lovasz", "123i", afl.NewLovaszSoftmax()},
+		{"lovasz-hinge", "1i", afl.NewLovaszHinge()},
+		{"topk-ce", "23iwcb", afl.NewTopKCrossEntropy()},
+		{"log-cosh-dice", "123iwcbsm", afl.NewLogCoshDice()},
+		{"exponential-log", "123iwcb", afl.NewExponentialLogarithmic()},
+		{"blob", "123iw", afl.NewBlob(afl.NewDiceCE())},
+		{"semimetric-dice", "123iwcbsm", semimetric},
+		{"focal-tversky", "123iwcbsm", tversky},
 	}
-	type kind struct {
-		name     string
-		channels int // default 2
-		batch    int // default 1
-		flat     bool
-		double   bool
-		value    bool // no gradient
-		weighted bool
-		ignored  bool // one voxel of nine
-		options  func(*afl.Options)
-		target   func(classes []uint8, channels int) *tensor.Dense // nil: classes as uint8
-	}
-	for _, k := range []kind{
+	for _, k := range []struct {
+		name, needs string
+		channels    int // 0: 2
+		batch       int // 0: 1
+		flat        bool
+		dt          tensor.Dtype // of the logits; none: float32
+		value       bool         // no gradient
+		options     func(*afl.Options)
+		target      func(classes *tensor.Dense, shape []int) *tensor.Dense // nil: class indices
+	}{
 		{name: "plain"},
 		{name: "value", value: true},
 		{name: "C1", channels: 1},
@@ -60,132 +62,105 @@ func BenchmarkSmallLesionCalls(b *testing.B) {
 		{name: "C5", channels: 5},
 		{name: "batch2", batch: 2},
 		{name: "2-D", flat: true},
-		{name: "float64", double: true},
-		{name: "float64-C3", double: true, channels: 3},
-		{name: "weighted", weighted: true},
-		{name: "weighted-C3", weighted: true, channels: 3},
-		{name: "ignore", ignored: true},
-		{name: "ignore-C3", channels: 3, ignored: true},
-		{name: "classes", options: func(o *afl.Options) { o.Weight = []float64{1, 3} }},
-		{name: "no-background", channels: 3, options: func(o *afl.Options) { o.ExcludeBackground = true }},
-		{name: "sum", options: func(o *afl.Options) { o.Reduction = afl.ReduceSum }},
+		{name: "float64", dt: tensor.Float64},
+		{name: "float64-C3", dt: tensor.Float64, channels: 3},
+		{name: "weighted", needs: "w"},
+		{name: "weighted-C3", needs: "w", channels: 3},
+		{name: "ignore", needs: "i", options: func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) }},
+		{name: "ignore-C3", needs: "i", channels: 3, options: func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) }},
+		{name: "classes", needs: "c", options: func(o *afl.Options) { o.Weight = []float64{1, 3} }},
+		{name: "no-background", needs: "b", channels: 3, options: func(o *afl.Options) { o.ExcludeBackground = true }},
+		{name: "sum", needs: "s", options: func(o *afl.Options) { o.Reduction = afl.ReduceSum }},
 		{name: "one-hot", target: oneHotOf},
 		{name: "one-hot-C3", channels: 3, target: oneHotOf},
-		{name: "soft", target: softOf},
-		{name: "soft-C3", channels: 3, target: softOf},
+		{name: "soft", needs: "m", target: softOf},
+		{name: "soft-C3", needs: "m", channels: 3, target: softOf},
 	} {
+		k.batch = max(k.batch, 1)
+		if k.channels == 0 {
+			k.channels = 2
+		}
+		if k.dt == (tensor.Dtype{}) {
+			k.dt = tensor.Float32
+		}
+		k.needs += strconv.Itoa(min(k.channels, 3))
+		shape := []int{k.batch, k.channels, 160, 128, 24}
+		if k.flat {
+			shape = []int{k.batch, k.channels, 768, 640}
+		}
 		for _, l := range losses {
+			lacks := func(need rune) bool { return !strings.ContainsRune(l.takes, need) }
+			if strings.ContainsFunc(k.needs, lacks) {
+				continue
+			}
 			b.Run(k.name+"/"+l.name, func(b *testing.B) {
-				k := k
-				if k.channels == 0 {
-					k.channels = 2
-				}
 				own, ce := l.loss, afl.Loss(afl.NewCrossEntropy())
 				if k.channels == 1 {
 					ce = afl.NewBinaryCrossEntropy()
 				}
-				if k.ignored {
-					k.options = func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) }
-				}
-				if k.options != nil {
-					var err error
-					if own, err = afl.SetOptions(own, k.options); err != nil {
-						b.Skip(err)
+				for _, loss := range []*afl.Loss{&own, &ce} {
+					if k.options != nil {
+						var err error
+						*loss, err = afl.SetOptions(*loss, k.options)
+						require.NoError(b, err)
 					}
-					ce, err = afl.SetOptions(ce, k.options)
-					require.NoError(b, err)
 				}
-				shape := tensor.Shape{max(k.batch, 1), k.channels, 160, 128, 24}
-				if k.flat {
-					shape = tensor.Shape{max(k.batch, 1), k.channels, 768, 640}
+				r := rand.New(rand.NewPCG(1, 2))
+				logits := losstest.Floats(k.dt, shape, func(int) float64 { return r.NormFloat64() })
+				target := lesionsOf(shape, strings.Contains(k.needs, "i"))
+				if k.target != nil {
+					target = k.target(target, shape)
 				}
-				logits, target, weight := callOf(shape, k.double, k.ignored, k.target)
 				var opts []afl.EvalOption
-				if k.weighted {
-					opts = append(opts, afl.WithVoxelWeight(weight))
+				if strings.Contains(k.needs, "w") {
+					opts = append(opts, afl.WithVoxelWeight(losstest.Floats(tensor.Float32, losstest.PerVoxel(shape), func(int) float64 { return r.Float64() })))
 				}
 				var grad *tensor.Dense
 				if !k.value {
-					grad = tensor.New(tensor.Of(logits.Dtype()), tensor.WithShape(shape...))
+					grad = tensor.New(tensor.Of(k.dt), tensor.WithShape(shape...))
 				}
-				call := func(l afl.Loss) error {
+				reportTimes(b, "CE", "loss", func(l afl.Loss) error {
 					_, err := l.Eval(logits, target, grad, opts...)
 					return err
-				}
-				require.NoError(b, call(ce))
-				if err := call(own); err != nil {
-					b.Skip(err) // the loss does not take such calls
-				}
-				reportTimes(b, "CE", "loss", call, ce, own)
+				}, ce, own)
 			})
 		}
 	}
 }
 
-// callOf makes normal logits of a shape N×C×…, classes in 50 cubes of 27 voxels or squares of 9,
-// some of them 255 if ignored, a target made from them, and weights.
-func callOf(shape tensor.Shape, double, ignored bool, made func(classes []uint8, channels int) *tensor.Dense) (logits, target, weight *tensor.Dense) {
-	r := rand.New(rand.NewPCG(1, 2))
-	channels, space := shape[1], append(tensor.Shape{}, shape[2:]...)
-	voxels := space.TotalSize()
-	classes := make([]uint8, shape[0]*voxels)
-	rows, last := voxels/space[len(space)-1], space[len(space)-1]
+// lesionsOf returns classes for logits of a shape: 50 cubes of 27 voxels, or squares of 9, of each
+// class in turn. One voxel of nine is 255, if some are ignored.
+func lesionsOf(shape []int, ignored bool) *tensor.Dense {
+	r := rand.New(rand.NewPCG(3, 4))
+	row, plane := shape[len(shape)-1], 0
+	if len(shape) == 5 {
+		plane = shape[3] * row
+	}
+	perVoxel := tensor.Shape(losstest.PerVoxel(shape))
+	voxels := perVoxel.TotalSize()
+	classes := make([]uint8, voxels)
 	for lesion := range 50 {
-		at := r.IntN(rows-3*rows/space[0])*last + r.IntN(last-3)
+		at := r.IntN((voxels-3*plane)/row-3)*row + r.IntN(row-3)
 		for i := range 27 {
-			plane := i / 9 * (rows / space[0])
-			if len(space) == 2 {
-				plane = 0
-			}
-			classes[at+(plane+i/3%3)*last+i%3] = uint8(1 + lesion%max(channels-1, 1))
+			classes[at+i/9*plane+i/3%3*row+i%3] = uint8(1 + lesion%max(shape[1]-1, 1))
 		}
 	}
-	w := make([]float32, len(classes))
-	for i := range w {
-		w[i] = r.Float32()
+	for i := 0; ignored && i < voxels; i += 9 {
+		classes[i] = 255
 	}
-	if ignored {
-		for i := range len(classes) / 9 {
-			classes[9*i] = 255
-		}
-	}
-	x := make([]float32, shape.TotalSize())
-	for i := range x {
-		x[i] = float32(r.NormFloat64())
-	}
-	logits = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(x))
-	if double {
-		wide := make([]float64, len(x))
-		for i, v := range x {
-			wide[i] = float64(v)
-		}
-		logits = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(wide))
-	}
-	labels := append(tensor.Shape{shape[0]}, space...)
-	target = tensor.New(tensor.WithShape(labels...), tensor.WithBacking(classes))
-	if made != nil {
-		target = made(classes, channels)
-		if err := target.Reshape(shape...); err != nil {
-			panic(err)
-		}
-	}
-	return logits, target, tensor.New(tensor.WithShape(labels...), tensor.WithBacking(w))
+	return tensor.New(tensor.WithShape(perVoxel...), tensor.WithBacking(classes))
 }
 
-// oneHotOf is the target of one channel for each class, of one image.
-func oneHotOf(classes []uint8, channels int) *tensor.Dense {
-	t := make([]float32, channels*len(classes))
-	for i, c := range classes {
-		t[int(c)*len(classes)+i] = 1
-	}
-	return tensor.New(tensor.WithShape(len(t)), tensor.WithBacking(t))
+func oneHotOf(classes *tensor.Dense, shape []int) *tensor.Dense {
+	return losstest.OneHot(tensor.Float32, classes, shape)
 }
 
-// softOf is oneHotOf, smoothed.
-func softOf(classes []uint8, channels int) *tensor.Dense {
-	t := oneHotOf(classes, channels)
-	for i, v := range t.Data().([]float32) {
-		t.Data().([]float32)[i] = 0.9*v + 0.1/float32(channels)
+// softOf returns one-hot maps, smoothed.
+func softOf(classes *tensor.Dense, shape []int) *tensor.Dense {
+	t := oneHotOf(classes, shape)
+	x := t.Data().([]float32)
+	for i, v := range x {
+		x[i] = 0.9*v + 0.1/float32(shape[1])
 	}
 	return t
 }

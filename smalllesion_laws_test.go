@@ -301,12 +301,7 @@ func TestSmallLesionLaws(t *testing.T) {
 	}
 	two := smallVariant{channels: 2}
 	logits, target := losstest.RandomLogits(tensor.Float64, smallShape(2), 1), smallTarget(two, false, false)
-	hot := losstest.Floats(tensor.Float32, smallShape(2), func(i int) float64 {
-		if n, c, at := i/(2*5*7*19), i/(5*7*19)%2, i%(5*7*19); int(target.Data().([]uint8)[n*5*7*19+at]) == c {
-			return 1
-		}
-		return 0
-	})
+	hot := losstest.OneHot(tensor.Float32, target, smallShape(2))
 
 	// Of hard targets the semimetric form is the ordinary one.
 	for _, jaccard := range []bool{false, true} {

@@ -16,31 +16,6 @@ import (
 // oneHotTypes are the types of one-hot maps that are read in different ways.
 var oneHotTypes = []tensor.Dtype{tensor.Float32, tensor.Float64, tensor.Uint8, tensor.Bool, tensor.Int16}
 
-// spread returns the one-hot maps of class indices for logits of a shape.
-func spread(of tensor.Dtype, classes *tensor.Dense, shape []int) *tensor.Dense {
-	hot := tensor.New(tensor.Of(of), tensor.WithShape(shape...))
-	voxels := classes.Size() / shape[0]
-	for i, y := range classes.Data().([]uint8) {
-		setOne(hot, (i/voxels*shape[1]+int(y))*voxels+i%voxels)
-	}
-	return hot
-}
-
-func setOne(t *tensor.Dense, at int) {
-	switch s := t.Data().(type) {
-	case []float32:
-		s[at] = 1
-	case []float64:
-		s[at] = 1
-	case []uint8:
-		s[at] = 1
-	case []bool:
-		s[at] = true
-	case []int16:
-		s[at] = 1
-	}
-}
-
 // TestSmallLesionOneHot: one-hot maps of every type are the class indices to a loss that takes no
 // soft maps.
 func TestSmallLesionOneHot(t *testing.T) {
@@ -56,7 +31,7 @@ func TestSmallLesionOneHot(t *testing.T) {
 			value, grad := evalSmall(t, v.name, v.loss, logits, target)
 			for _, of := range oneHotTypes {
 				what := fmt.Sprintf("%s, %v, maps of %v", v.name, dt, of)
-				hotValue, hotGrad := evalSmall(t, what, v.loss, logits, spread(of, target, shape))
+				hotValue, hotGrad := evalSmall(t, what, v.loss, logits, losstest.OneHot(of, target, shape))
 				require.Equal(t, value.Data(), hotValue.Data(), what)
 				require.Equal(t, grad.Data(), hotGrad.Data(), what)
 				compared++
@@ -72,7 +47,7 @@ func TestSmallLesionOneHot(t *testing.T) {
 	want, err := boundary.DistanceMap(logits, target)
 	require.NoError(t, err)
 	for _, of := range oneHotTypes {
-		got, err := boundary.DistanceMap(logits, spread(of, target, shape))
+		got, err := boundary.DistanceMap(logits, losstest.OneHot(of, target, shape))
 		require.NoError(t, err)
 		require.Equal(t, want.Data(), got.Data(), of)
 	}
@@ -100,7 +75,7 @@ func TestSmallLesionNotOneHot(t *testing.T) {
 			{[]float64{0, nan, 1}, "[0 NaN 1]"},
 		} {
 			for _, at := range []int{0, 63, 8191, 8192, voxels - 1} {
-				hot := spread(dt, classes, shape)
+				hot := losstest.OneHot(dt, classes, shape)
 				for n := range 2 { // the second sample is wrong too, but for its last voxel
 					for c, v := range bad.values {
 						i := (n*3+c)*voxels + max(at-n, 0)
@@ -120,10 +95,10 @@ func TestSmallLesionNotOneHot(t *testing.T) {
 		}
 	}
 	for _, of := range []tensor.Dtype{tensor.Uint8, tensor.Bool, tensor.Int16} {
-		hot := spread(of, classes, shape)
+		hot := losstest.OneHot(of, classes, shape)
 		at := 9000
 		for c := range 3 {
-			setOne(hot, c*voxels+at)
+			losstest.SetOne(hot, c*voxels+at)
 		}
 		_, err := l.Eval(logits, hot, nil)
 		assert.ErrorContains(t, err, "target at sample 0, voxel 9000 is [", of)

@@ -168,15 +168,9 @@ func compareOptions(v variant, c int) []compareOption {
 	written("float32", typed(convert[float32]))
 	written("float64", typed(convert[float64]))
 	written("bool", typed(isOne))
-	written("map/float32", oneHot)
-	written("map/uint8", func(labels *tensor.Dense, shape []int) *tensor.Dense {
-		hot := oneHot(labels, shape).Data().([]float32)
-		return Bytes(shape, func(i int) uint8 { return uint8(hot[i]) })
-	})
-	written("map/bool", func(labels *tensor.Dense, shape []int) *tensor.Dense {
-		hot := oneHot(labels, shape).Data().([]float32)
-		return isOne(Bytes(shape, func(i int) uint8 { return uint8(hot[i]) }))
-	})
+	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Uint8, tensor.Bool} {
+		written("map/"+dt.Name(), func(labels *tensor.Dense, shape []int) *tensor.Dense { return OneHot(dt, labels, shape) })
+	}
 	ignoring := func(o *afl.Options) { o.IgnoreIndex = afl.Ignore(255) }
 	out = append(out,
 		compareOption{sharedOption: sharedOption{name: "ignore/uint8", target: "ignored", set: func(o *afl.Options) {

@@ -36,13 +36,13 @@ func float32Targets() map[string]func(shape []int, salt uint64) Call {
 		return m
 	}
 	hard := func(shape []int, salt uint64) []float32 {
-		return oneHot(RandomLabels(shape, max(shape[1], 2), salt), shape).Data().([]float32)
+		return OneHot(tensor.Float32, RandomLabels(shape, max(shape[1], 2), salt), shape).Data().([]float32)
 	}
 	return map[string]func([]int, uint64) Call{
 		"soft float32": func(shape []int, salt uint64) Call { return Call{Target: clamped(soft(shape, salt, tensor.Float32))} },
 		"soft float64": func(shape []int, salt uint64) Call { return Call{Target: clamped(soft(shape, salt, tensor.Float64))} },
 		"one-hot float32": func(shape []int, salt uint64) Call {
-			return Call{Target: oneHot(RandomLabels(shape, max(shape[1], 2), salt), shape)}
+			return Call{Target: OneHot(tensor.Float32, RandomLabels(shape, max(shape[1], 2), salt), shape)}
 		},
 		"one-hot uint8": func(shape []int, salt uint64) Call {
 			x := hard(shape, salt)

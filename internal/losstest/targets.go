@@ -28,7 +28,7 @@ func (s suite) targets(t *testing.T) {
 				"int32": convert[int32](labels), "uint32": convert[uint32](labels), "int64": convert[int64](labels),
 				"uint64": convert[uint64](labels), "int": convert[int](labels), "uint": convert[uint](labels),
 				"float32": convert[float32](labels), "float64": convert[float64](labels),
-				"one-hot": oneHot(labels, shape),
+				"one-hot": OneHot(tensor.Float32, labels, shape),
 			}
 			if c <= 2 {
 				same["bool"] = isOne(labels)

@@ -75,21 +75,39 @@ func softMaps(shape []int, salt uint64) *tensor.Dense {
 	return Floats(tensor.Float64, shape, func(int) float64 { return r.Float64() })
 }
 
-// oneHot spreads class indices over channels.
-func oneHot(labels *tensor.Dense, shape []int) *tensor.Dense {
+// OneHot spreads class indices over the channels of a shape, of one channel class 1.
+func OneHot(of tensor.Dtype, labels *tensor.Dense, shape []int) *tensor.Dense {
 	y := labels.Data().([]uint8)
 	c, v := shape[1], len(y)/shape[0]
-	return Floats(tensor.Float32, shape, func(i int) float64 {
-		n, ch, k := i/v/c, i/v%c, i%v
-		class := uint8(ch)
+	hot := tensor.New(tensor.Of(of), tensor.WithShape(shape...))
+	for i, class := range y {
+		channel := int(class)
 		if c == 1 {
-			class = 1
+			channel = 1 - channel // class 1 is in channel 0
 		}
-		if y[n*v+k] == class {
-			return 1
+		if channel >= 0 && channel < c {
+			SetOne(hot, (i/v*c+channel)*v+i%v)
 		}
-		return 0
-	})
+	}
+	return hot
+}
+
+// SetOne sets an entry of a tensor of float32, float64, uint8, bool or int16 to 1.
+func SetOne(t *tensor.Dense, at int) {
+	switch s := t.Data().(type) {
+	case []float32:
+		s[at] = 1
+	case []float64:
+		s[at] = 1
+	case []uint8:
+		s[at] = 1
+	case []bool:
+		s[at] = true
+	case []int16:
+		s[at] = 1
+	default:
+		panic(t.Dtype())
+	}
 }
 
 // convert writes labels in another type.
