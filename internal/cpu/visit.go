@@ -16,8 +16,8 @@ import (
 type Visit struct {
 	Batch      *plan.Batch
 	Activation plan.Activation
-	// Logs asks for the logarithms of the probabilities, and Targets for [Tile.Target].
-	Logs, Targets bool
+	// Targets asks for [Tile.Target].
+	Targets bool
 	// Scratch is how many rows of scratch memory Do wants.
 	Scratch int
 	// Sums is how many numbers Do sums for each sample.
@@ -31,10 +31,7 @@ type Visit struct {
 	Do func(t *Tile, sums []float64) error
 }
 
-// TileVoxels is how many voxels a [Tile] has at most.
-const TileVoxels = tileVoxels
-
-// Tile is a range of voxels of one sample, at most [TileVoxels].
+// Tile is a range of voxels of one sample, at most tileVoxels.
 type Tile struct {
 	Sample, Lo, Hi int // voxels [Lo,Hi) of the sample
 	// Class holds the class indices of a target of indices, −1 where a voxel is ignored.
@@ -47,9 +44,6 @@ type Tile struct {
 	// P and Q hold the probabilities by channel and their complements, both to full relative
 	// precision. Without an activation P holds the logits and Q their complements.
 	P, Q [][]float64
-	// Log holds the logarithms of P where the visit asks for them, and LogQ those of Q, for
-	// the sigmoid alone.
-	Log, LogQ [][]float64
 	// Pull is the derivative with respect to the logarithm of the probability, p·∂L/∂p, or
 	// ∂L/∂p without an activation. It is 0 at first, and nil without a gradient.
 	Pull [][]float64
@@ -63,53 +57,7 @@ type Tile struct {
 	index    [tileVoxels]int32
 	args     rowArgs[float64] // of the row kernels
 	logistic []float64        // their results, rows of kernel.Tile numbers
-	power    []float64        // scratch memory of Power
 	kernels  *rowKernels[float64]
-}
-
-// Exp replaces the numbers of a row of Scratch, none of them above 0, by their exponentials.
-func (t *Tile) Exp(row []float64) {
-	t.logistics(row, false)
-	copy(row, t.result(kernel.BufExp, len(row)))
-}
-
-// Power raises the numbers of a row of Scratch to the power e, as [Power] does.
-func (t *Tile) Power(row []float64, e float64) {
-	if e == 1 {
-		return
-	}
-	if e == 2 {
-		for i, x := range row {
-			row[i] = float64(x * x)
-		}
-		return
-	}
-	// x = 2ᵏ·(1+f) with f in [0,1).
-	f, l := t.result(kernel.BufExp, len(row)), t.result(kernel.BufLog, len(row))
-	const one = 1023 << 52
-	for i, x := range row {
-		f[i] = math.Float64frombits(math.Float64bits(x)&(1<<52-1)|one) - 1
-	}
-	t.args.row[kernel.ArgX], t.args.row[kernel.ArgWeight], t.args.row[kernel.ArgLogistic] = nil, nil, t.logistic
-	t.kernels[kernel.RowLog](&t.args, padded(len(row)))
-	power := t.power[:len(row)]
-	for i, x := range row {
-		k := float64(int64(math.Float64bits(x)>>52) - 1023)
-		power[i] = float64(e * (float64(k*math.Ln2) + l[i]))
-	}
-	t.logistics(power, false)
-	exp := t.result(kernel.BufExp, len(row))
-	for i, x := range row {
-		switch {
-		case !(x <= math.MaxFloat64): // NaN and infinity stay
-		case x < 1e-300:
-			row[i] = 0
-		case power[i] > 0:
-			row[i] = 1 / exp[i]
-		default:
-			row[i] = exp[i]
-		}
-	}
 }
 
 // Power returns x to the power e for x ≥ 0 and e > 0, with the same bits on every
@@ -132,7 +80,7 @@ func (t *Tile) reserve(n int) {
 		t.memory = alignedOf[float64](n * tileVoxels)
 	}
 	if t.logistic == nil {
-		t.logistic, t.power = alignedOf[float64](3*kernel.Tile), alignedOf[float64](tileVoxels)
+		t.logistic = alignedOf[float64](3 * kernel.Tile)
 	}
 	t.rows = t.rows[:0]
 	for i := range n {
@@ -174,14 +122,11 @@ func (k Backend) Visit(v *Visit) ([]float64, error) {
 func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi int) error {
 	t.Sample, t.Lo, t.Hi = n, lo, hi
 	width, c := hi-lo, b.C
-	t.reserve(9*c + 2 + v.Scratch) // all that is taken below
+	t.reserve(7*c + 2 + v.Scratch) // all that is taken below
 	t.kernels, t.Scratch = kernels, t.take(v.Scratch, width)
 	t.Weight = t.take(1, width)[0]
 	t.P, t.Q = nil, nil
-	t.Class, t.Target, t.Log, t.LogQ, t.Pull, t.Factor = nil, nil, nil, nil, nil, nil
-	if v.Logs {
-		t.Log, t.LogQ = t.take(c, width), t.take(c, width)
-	}
+	t.Class, t.Target, t.Pull, t.Factor = nil, nil, nil, nil
 	if v.Grad != nil {
 		t.Pull = t.take(c, width)
 		for _, row := range t.Pull {
@@ -256,10 +201,7 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 	case v.Activation == plan.Sigmoid:
 		for ch := range t.P {
 			p, q := t.P[ch], t.Q[ch]
-			t.logistics(p, v.Logs)
-			if v.Logs {
-				t.logs(p, t.Log[ch], t.LogQ[ch])
-			}
+			t.logistics(p)
 			t.probabilities(p, p, q)
 		}
 	default:
@@ -273,16 +215,12 @@ func (v *Visit) load(t *Tile, b *batch, kernels *rowKernels[float64], n, lo, hi 
 	return nil
 }
 
-// logistics computes e^−|x|, 1/(1+e^−|x|) and, where wanted, log(1+e^−|x|) by the row
-// kernels.
-func (t *Tile) logistics(x []float64, logs bool) {
+// logistics computes e^−|x| and 1/(1+e^−|x|) by the row kernels.
+func (t *Tile) logistics(x []float64) {
 	n := padded(len(x))
 	t.args.row[kernel.ArgX], t.args.row[kernel.ArgWeight] = x[:n], ones64[:n]
 	t.args.row[kernel.ArgLogistic] = t.logistic
 	t.kernels[kernel.RowExp](&t.args, n)
-	if logs {
-		t.kernels[kernel.RowLog](&t.args, n)
-	}
 }
 
 // padded returns the length of a kernel's arguments for so many voxels.
@@ -310,15 +248,6 @@ func (t *Tile) probabilities(x, p, q []float64) {
 	}
 }
 
-// logs stores the logarithms of the sigmoid of x and of its complement, after logistics.
-func (t *Tile) logs(x, p, q []float64) {
-	l := t.result(kernel.BufLog, len(x))
-	for i, x := range x {
-		size := math.Abs(x)
-		p[i], q[i] = (x-size)/2-l[i], -(x+size)/2-l[i]
-	}
-}
-
 // oneIf returns 1 or 0.
 func oneIf(b bool) float64 {
 	if b {
@@ -326,26 +255,6 @@ func oneIf(b bool) float64 {
 	}
 	return 0
 }
-
-// logistic returns 1/(1+e^−x), its complement and e^−|x|.
-func logistic(x float64) (p, q, e float64) {
-	e = exp64(-math.Abs(x))
-	p, q = 1/(1+e), e/(1+e)
-	if x < 0 {
-		p, q = q, p
-	}
-	return p, q, e
-}
-
-// Logistic returns p = 1/(1+e^−x), its complement q, and the logarithms of both.
-func Logistic(x float64) (p, q, logP, logQ float64) {
-	p, q, e := logistic(x)
-	l := log1p01in64(e)
-	return p, q, min(x, 0) - l, -max(x, 0) - l
-}
-
-// Exp returns eˣ, with the same bits on every architecture.
-func Exp(x float64) float64 { return exp64(x) }
 
 // softmax replaces the logits by probabilities. rest is scratch memory.
 func (v *Visit) softmax(t *Tile, rest []float64) {
@@ -359,28 +268,18 @@ func (v *Visit) softmax(t *Tile, rest []float64) {
 		largest, others := t.P[top][i], 0.0
 		for c := range t.P {
 			x := t.P[c][i] - largest
-			if v.Logs {
-				t.Log[c][i] = x
-			}
 			if c != top {
 				t.P[c][i] = exp64(x)
 				others += t.P[c][i]
 			}
 		}
 		sum := 1 + others
-		l := 0.0
-		if v.Logs {
-			l = logOnePlus64(others)
-		}
 		for c := range t.P {
 			if c == top {
 				t.P[c][i], t.Q[c][i] = 1/sum, others/sum
 			} else {
 				e := t.P[c][i]
 				t.P[c][i], t.Q[c][i] = e/sum, (sum-e)/sum
-			}
-			if v.Logs {
-				t.Log[c][i] -= l
 			}
 		}
 	}
@@ -392,10 +291,7 @@ func (v *Visit) softmaxPair(t *Tile) {
 	for i := range x {
 		x[i] -= x0[i]
 	}
-	t.logistics(x, v.Logs)
-	if v.Logs {
-		t.logs(x, t.Log[1], t.Log[0])
-	}
+	t.logistics(x)
 	t.probabilities(x, t.P[1], t.P[0])
 	copy(t.Q[0], t.P[1])
 	copy(t.Q[1], t.P[0])
